@@ -1,0 +1,114 @@
+import type { FailureReason, ModelKey, NodeId } from '../fleet/types.ts';
+import type { ErrorCode } from '../request/errors.ts';
+import type { ApiFamily, Operation, RouteRequest } from '../request/types.ts';
+import type { Ranking } from '../routing/types.ts';
+
+/** What Envoy is told for one routed request. */
+export interface RouteDecision {
+  readonly id: string;
+  /** Addresses in rank order, `ip:port`, never empty. */
+  readonly addresses: readonly string[];
+  /** Time the first byte may take on each attempt, ms. */
+  readonly perTryTimeoutMs: number;
+  /** 404 from the first node is worth another try: a further node lists the model. */
+  readonly retryNotFound: boolean;
+}
+
+/** One decision as it is kept in the ring buffer and shown by `status --json` and `explain`. */
+export interface DecisionRecord {
+  readonly id: string;
+  /** ISO 8601 wall clock. */
+  readonly at: string;
+  readonly path: string;
+  readonly family: ApiFamily;
+  readonly operation: Operation;
+  readonly model: ModelKey;
+  readonly bodyBytes: number;
+  readonly snapshotVersion: number;
+  readonly ranking: Ranking;
+  /** Filled when the access log brings it. */
+  readonly outcome: Outcome | undefined;
+}
+
+/** One attempt that Envoy reports as failed, while the request may still go on (router upstream_log). */
+export interface AttemptReport {
+  readonly decisionId: string;
+  /** `ip:port` that was tried. */
+  readonly address: string;
+  readonly reason: FailureReason;
+  readonly status: number | undefined;
+  readonly retryAfterMs: number | undefined;
+}
+
+/** How a request ended (access log). Requests that were never routed by us have no decision id. */
+export interface Outcome {
+  readonly decisionId: string | undefined;
+  readonly path: string;
+  readonly method: string;
+  /** HTTP status; 0 where none was sent. */
+  readonly status: number;
+  /** Envoy's response_code_details. */
+  readonly details: string;
+  /** Envoy's response flags in their short form, e.g. `UF`, `URX`, `DC`. */
+  readonly flags: readonly string[];
+  /** `ip:port` of the node that served or was tried last; undefined where none was. */
+  readonly address: string | undefined;
+  readonly attempts: number;
+  /** From the request's arrival; ms. */
+  readonly firstByteMs: number | undefined;
+  readonly totalMs: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly usage: Usage;
+  readonly end: OutcomeEnd;
+}
+
+/** How it ended for the client, one word; bounded, so that it can be a metric label. */
+export type OutcomeEnd = 'complete' | 'client_gone' | 'truncated' | 'in_band_error' | 'failed' | 'refused';
+
+/** What the Lua tap read from the end of the answer. Durations in ms. */
+export interface Usage {
+  readonly promptTokens: number | undefined;
+  readonly completionTokens: number | undefined;
+  readonly totalMs: number | undefined;
+  readonly loadMs: number | undefined;
+  readonly promptEvalMs: number | undefined;
+  readonly evalMs: number | undefined;
+  /** An error line inside a 200 answer, or an event stream that ended without its last event. */
+  readonly sawError: boolean;
+}
+
+/** The use cases that the ext_proc processor and the access log call. All synchronous: nothing on the request path waits. */
+export interface RequestRouter {
+  /** Ranks, takes a lease on the first node, records the decision. Throws RouterError. */
+  route(request: RouteRequest): RouteDecision;
+  /** The client's stream ended, for whatever reason: the lease ends. Idempotent. */
+  finish(decisionId: string): void;
+  /** A request was refused before it could be ranked. */
+  refused(code: ErrorCode): void;
+}
+
+export interface OutcomeRecorder {
+  attemptFailed(report: AttemptReport): void;
+  requestEnded(outcome: Outcome): void;
+}
+
+/** The endpoints that Envoy should know now. */
+export interface EndpointSet {
+  readonly endpoints: readonly EnvoyEndpoint[];
+}
+
+export interface EnvoyEndpoint {
+  readonly node: NodeId;
+  /** `ip:port`, IPv6 in brackets. */
+  readonly address: string;
+  /** Sent as Host and SNI: host of the node's URL, with the port where it is not the scheme's own. */
+  readonly hostname: string;
+  readonly token: string | undefined;
+  /** Name of the transport socket: `plain`, `tls` or `tls-<hash of the CA path>`. */
+  readonly transport: string;
+  /** Unhealthy endpoints are reachable by name only; fail-open traffic avoids them. */
+  readonly isHealthy: boolean;
+  /** Draining endpoints take no new requests in fail-open mode either. */
+  readonly isDraining: boolean;
+}

@@ -1,0 +1,49 @@
+/** Names that the bootstrap, the Lua filters, the ext_proc processor and the access log agree on. */
+export const CLUSTER = {
+  /** Nodes as our EDS server names them, with override_host. */
+  nodes: 'nodes',
+  /** Nodes last known, from a file: used where ext_proc did not route. */
+  lastKnown: 'nodes_last_known',
+  /** This control plane: ext_proc, EDS and access log over gRPC. */
+  warmpath: 'warmpath',
+} as const;
+
+export const HEADER = {
+  cluster: 'x-warmpath-cluster',
+  decision: 'x-warmpath-decision',
+  node: 'x-warmpath-node',
+  attempts: 'x-warmpath-attempts',
+  error: 'x-warmpath-error',
+  maxRetries: 'x-envoy-max-retries',
+  perTryTimeout: 'x-envoy-upstream-rq-per-try-timeout-ms',
+  retriableStatusCodes: 'x-envoy-retriable-status-codes',
+} as const;
+
+/** Dynamic metadata of a request. */
+export const METADATA = {
+  /** Read by the override_host policy; only ext_proc can write it. */
+  lb: 'envoy.lb',
+  destination: 'x-gateway-destination-endpoint',
+  /** `bones` from the Lua filter; blanked by ext_proc's answer. Also the namespace of endpoint metadata (`name`, `authorization`). */
+  warmpath: 'warmpath',
+  bones: 'bones',
+  /** What the Lua tap read from the answer. */
+  tap: 'warmpath.tap',
+} as const;
+
+/** Numbers (`error` is a boolean) in the tap's metadata; durations in nanoseconds as Ollama writes them. */
+export const TAP = {
+  promptTokens: 'prompt_tokens',
+  completionTokens: 'completion_tokens',
+  totalNs: 'total_ns',
+  loadNs: 'load_ns',
+  promptEvalNs: 'prompt_eval_ns',
+  evalNs: 'eval_ns',
+  error: 'error',
+} as const;
+
+/** `log_name` of the two gRPC access logs. */
+export const LOG = { requests: 'requests', attempts: 'attempts' } as const;
+
+/** `response_code_details` of the replies that ext_proc makes start so; they already have their API's shape. */
+export const DETAILS_PREFIX = 'warmpath_';

@@ -1,0 +1,199 @@
+/** A node's configured name; every part of Warmpath knows a node by it. Addresses may change, the id does not. */
+export type NodeId = string;
+/** Canonical model key, see `ModelName.key` in request/types.ts. */
+export type ModelKey = string;
+
+/** A node as its owner configured it. */
+export interface NodeSpec {
+  readonly id: NodeId;
+  readonly url: NodeUrl;
+  readonly token: string | undefined;
+  /** Path of a PEM file with the CA that signed the node's certificate; undefined: the system's. */
+  readonly tlsCaFile: string | undefined;
+  /** Requests the node runs at once for one model (OLLAMA_NUM_PARALLEL); undefined: learnt, starting at 1. */
+  readonly slots: number | undefined;
+  /** Total VRAM in bytes; undefined: unknown. */
+  readonly vramBytes: number | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Relative speed and preference, 1 is normal, 2 counts as twice as fast. */
+  readonly weight: number;
+  readonly drain: boolean;
+}
+
+export interface NodeUrl {
+  readonly scheme: 'http' | 'https';
+  /** DNS name or IP literal, IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A model in a node's /api/tags: on disk, perhaps not in memory. */
+export interface ModelOnDisk {
+  readonly key: ModelKey;
+  /** As the node writes it. */
+  readonly name: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly modifiedAt: string;
+  readonly details: ModelDetails;
+}
+
+/** Ollama's own `details` object, with the known fields only. */
+export interface ModelDetails {
+  readonly parent_model: string;
+  readonly format: string;
+  readonly family: string;
+  readonly families: readonly string[] | null;
+  readonly parameter_size: string;
+  readonly quantization_level: string;
+}
+
+/** A model in a node's /api/ps: in memory now. */
+export interface ResidentModel {
+  readonly key: ModelKey;
+  readonly name: string;
+  readonly digest: string;
+  /** Weights, KV cache and graph together, in bytes. */
+  readonly sizeBytes: number;
+  /** The part of `sizeBytes` on GPUs. */
+  readonly vramBytes: number;
+  /** Per slot; undefined where the node does not say. */
+  readonly contextLength: number | undefined;
+  /** ISO 8601 as the node wrote it; lies in the past while a long request runs. */
+  readonly expiresAt: string;
+  readonly details: ModelDetails;
+}
+
+/** ready: full member. suspect: may be used, ranks last. down: used only when nothing better exists. */
+export type NodeStatus = 'unknown' | 'ready' | 'suspect' | 'down' | 'draining';
+
+/** Why a poll or an attempt failed; bounded, so that it can be a metric label. */
+export type FailureReason =
+  | 'refused' // nobody listens, or the network says so
+  | 'connect_timeout'
+  | 'timeout' // connected, no (first) byte in time
+  | 'reset' // cut before the answer began
+  | 'truncated' // cut after the answer began
+  | 'bad_answer' // not what Ollama answers
+  | 'server_error' // 500, 502, 504
+  | 'busy' // 429, 503
+  | 'model_missing' // 404 for a model that its tag list names
+  | 'in_band_error' // 200, then an error line
+  | 'dns'
+  | 'tls';
+
+/** Everything that can be learnt about a node, from polls and from live traffic. Times are monotonic ms. */
+export type Observation =
+  | { readonly kind: 'address'; readonly address: string; readonly hosts: readonly string[] }
+  | { readonly kind: 'resident'; readonly models: readonly ResidentModel[]; readonly rttMs: number }
+  | { readonly kind: 'tags'; readonly models: readonly ModelOnDisk[]; readonly rttMs: number }
+  | { readonly kind: 'version'; readonly version: string }
+  | { readonly kind: 'poll_failed'; readonly reason: FailureReason; readonly detail: string }
+  | {
+      readonly kind: 'attempt_failed';
+      readonly model: ModelKey;
+      readonly reason: FailureReason;
+      /** Seconds the node asked us to wait (Retry-After), if it did. */
+      readonly retryAfterMs: number | undefined;
+    }
+  | { readonly kind: 'attempt_served'; readonly model: ModelKey; readonly service: ServiceTimes };
+
+/** How one served request went. Durations in ms; undefined where the API called does not tell. */
+export interface ServiceTimes {
+  /** Requests of ours on the node and model when this one was sent, itself included. */
+  readonly concurrency: number;
+  readonly wasWarm: boolean;
+  readonly firstByteMs: number | undefined;
+  readonly totalMs: number;
+  readonly loadMs: number | undefined;
+  readonly promptEvalMs: number | undefined;
+  readonly evalMs: number | undefined;
+  readonly promptTokens: number | undefined;
+  readonly completionTokens: number | undefined;
+}
+
+/** All that is known of one node. Immutable: reducers answer a new one. */
+export interface NodeRecord {
+  readonly spec: NodeSpec;
+  /** `ip:port` (IPv6 in brackets) that Envoy connects to; undefined until resolved. */
+  readonly address: string | undefined;
+  readonly health: Health;
+  readonly models: ReadonlyMap<ModelKey, ModelOnDisk>;
+  readonly resident: ReadonlyMap<ModelKey, ResidentModel>;
+  readonly version: string | undefined;
+  /** When each poll last succeeded, monotonic ms. */
+  readonly seenAt: { readonly resident?: number; readonly tags?: number; readonly version?: number };
+  /** Smoothed round trip of polls; undefined before the first. */
+  readonly rttMs: number | undefined;
+  readonly learnt: Learnt;
+}
+
+export interface Health {
+  readonly status: Exclude<NodeStatus, 'draining'>;
+  /** Monotonic ms of the last change of status. */
+  readonly since: number;
+  /** Failures in a row. */
+  readonly strikes: number;
+  /** Times the node went down lately; each doubles how long it must behave before it is ready again. */
+  readonly flaps: number;
+  /** First success since the last failure, undefined while failing. */
+  readonly goodSince: number | undefined;
+  /** Smoothed share of live attempts that failed, 0 to 1. */
+  readonly failureRate: number;
+  /** Until then the node said it is busy; monotonic ms. */
+  readonly busyUntil: number;
+  readonly lastFailure:
+    | { readonly reason: FailureReason; readonly detail: string; readonly at: number }
+    | undefined;
+  /** Model pairs whose first token did not come in time, again and again (a stuck runner). */
+  readonly stuckModels: ReadonlyMap<ModelKey, { readonly strikes: number; readonly until: number }>;
+}
+
+/** Behaviour learnt from traffic. */
+export interface Learnt {
+  /** Parallel slots seen at work, never below 1. */
+  readonly slots: number;
+  /** Bytes of weights loaded per second; undefined before the first load seen. */
+  readonly loadBytesPerSecond: number | undefined;
+  /** Smoothed duration of a whole request, ms, by model. */
+  readonly serviceMs: ReadonlyMap<ModelKey, number>;
+  /** Largest VRAM use ever seen, bytes: what certainly fits. */
+  readonly maxVramSeenBytes: number;
+}
+
+/** What the hot path reads: rebuilt when the fleet changes, never changed in place. */
+export interface FleetSnapshot {
+  /** Grows with every rebuild. */
+  readonly version: number;
+  /** Monotonic ms of the rebuild. */
+  readonly at: number;
+  readonly nodes: readonly NodeView[];
+  readonly byId: ReadonlyMap<NodeId, NodeView>;
+  /** Nodes whose tag list (or memory) has the model, whatever their status. */
+  readonly byModel: ReadonlyMap<ModelKey, readonly NodeView[]>;
+}
+
+/** One node as routing sees it: derived figures, no history. */
+export interface NodeView {
+  readonly id: NodeId;
+  readonly address: string | undefined;
+  readonly status: NodeStatus;
+  /** 0 to 1: below 1 while a recovered node is eased back in (slow start). */
+  readonly admission: number;
+  readonly weight: number;
+  readonly slots: number;
+  readonly rttMs: number;
+  readonly failureRate: number;
+  readonly busyUntil: number;
+  readonly stuckModels: ReadonlyMap<ModelKey, { readonly strikes: number; readonly until: number }>;
+  readonly models: ReadonlyMap<ModelKey, ModelOnDisk>;
+  /** Resident models by every key that reaches them: aliases with the same digest included. */
+  readonly warm: ReadonlyMap<ModelKey, ResidentModel>;
+  readonly vramTotalBytes: number | undefined;
+  readonly vramUsedBytes: number;
+  readonly maxVramSeenBytes: number;
+  readonly loadBytesPerSecond: number | undefined;
+  readonly serviceMs: ReadonlyMap<ModelKey, number>;
+  /** Monotonic ms of the last good /api/ps; undefined before the first. */
+  readonly residentAt: number | undefined;
+}

@@ -1,0 +1,30 @@
+/** Stable machine codes: they appear in replies, metrics and logs, so they are API. */
+export type ErrorCode =
+  | 'invalid_json'
+  | 'ambiguous_model'
+  | 'model_required'
+  | 'invalid_model_name'
+  | 'missing_body'
+  | 'body_too_large'
+  | 'unsupported_encoding'
+  | 'not_allowed'
+  | 'model_not_found'
+  | 'no_node'
+  | 'internal';
+
+/** A refusal that the client is told of. `message` is shown to the client: no addresses, no causes, no long echoes. */
+export class RouterError extends Error {
+  readonly code: ErrorCode;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; retryAfterSeconds?: number } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'RouterError';
+    this.code = code;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+}
