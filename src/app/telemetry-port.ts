@@ -1,44 +1,57 @@
 import type { FailureReason, FleetSnapshot, ModelKey, NodeId } from '../fleet/types.ts';
 import type { ErrorCode } from '../request/errors.ts';
 import type { PickReason } from '../routing/types.ts';
-import type { Outcome } from './types.ts';
+import type { OutcomeEnd } from './types.ts';
 
 /** How one attempt on a node went. */
 export type AttemptResult = 'served' | FailureReason;
+export type ReloadResult = 'applied' | 'unchanged' | 'rejected';
 
-/** What the control plane knew of a request when it ended; undefined where it never routed it. */
-export interface RoutedRequest {
-  /** Seconds to the first byte that the ranking expected of the first node. */
-  readonly predictedSeconds: number;
-  readonly reason: PickReason;
+/** What the use cases tell the metrics. Calls are cheap, never throw, and take bounded label values only. */
+export interface Telemetry {
+  /** A request was ranked; `reason` is that of the first node. */
+  decided(reason: PickReason): void;
+  refused(code: ErrorCode): void;
+  attempt(node: NodeId, result: AttemptResult): void;
+  /** Every request that ended, routed by us or not (`routed: false`: it failed open). */
+  ended(outcome: EndedRequest): void;
+  /** A lease that no stream end released. */
+  leaseReaped(): void;
+  pollFailed(node: NodeId, reason: FailureReason): void;
+  configReloaded(result: ReloadResult): void;
 }
 
-/** What is counted as it happens. Every method is synchronous, cheap and never throws: the hot path calls them. */
-export interface Telemetry {
-  /** A request was ranked; `reason` says why its first node stands first. */
-  decided(reason: PickReason): void;
-  /** A request was refused before it could be ranked. */
-  refused(code: ErrorCode): void;
-  /** One attempt ended. `undefined`: an address that is no node's (any more). */
-  attempt(node: NodeId | undefined, result: AttemptResult): void;
-  /** The access log's entry arrived. */
-  requestEnded(outcome: Outcome, node: NodeId | undefined, routed: RoutedRequest | undefined): void;
-  /** A lease ended because nobody released it in time. */
-  leasesReaped(count: number): void;
-  pollFailed(node: NodeId, reason: FailureReason): void;
+export interface EndedRequest {
+  readonly routed: boolean;
+  readonly path: string;
+  readonly status: number;
+  readonly end: OutcomeEnd;
+  readonly node: NodeId | undefined;
+  readonly model: ModelKey | undefined;
+  readonly attempts: number;
+  readonly totalSeconds: number;
+  /** Undefined where no byte came, or where headers come with the whole answer. */
+  readonly firstByteSeconds: number | undefined;
+  /** What routing expected for the node that served; undefined for requests that were not routed. */
+  readonly predictedSeconds: number | undefined;
+  readonly promptTokens: number | undefined;
+  readonly completionTokens: number | undefined;
+}
+
+/** What the gRPC services for Envoy tell the metrics. Calls are cheap and never throw. */
+export interface EnvoyTelemetry {
   /** From the arrival of a message of Envoy's to our answer. */
   processorAnswered(seconds: number): void;
   processorStreamOpened(): void;
   processorStreamClosed(): void;
   endpointsPushed(): void;
-  /** Envoy refused a push. */
+  /** Envoy refused a push (NACK). */
   endpointsRejected(): void;
-  configReloaded(result: 'applied' | 'unchanged' | 'rejected'): void;
 }
 
 /** What is read only when somebody scrapes. */
 export interface FleetGauges {
-  /** Monotonic ms, the clock of the snapshot. */
+  /** Monotonic ms: the clock of the snapshot. */
   now(): number;
   snapshot(): FleetSnapshot;
   /** Running requests of this replica, by node and model. */
@@ -46,19 +59,3 @@ export interface FleetGauges {
   /** Leases that this replica holds now. */
   openLeases(): number;
 }
-
-/** Counts nothing: for tests and tools. */
-export const silentTelemetry: Telemetry = {
-  decided() {},
-  refused() {},
-  attempt() {},
-  requestEnded() {},
-  leasesReaped() {},
-  pollFailed() {},
-  processorAnswered() {},
-  processorStreamOpened() {},
-  processorStreamClosed() {},
-  endpointsPushed() {},
-  endpointsRejected() {},
-  configReloaded() {},
-};
