@@ -31,7 +31,8 @@ function firstMissingPackage(withDev) {
     if (entry.dev && !withDev) continue;
     const manifest = join(root, path, 'package.json');
     if (!existsSync(manifest)) return path.replace('node_modules/', '');
-    if (JSON.parse(readFileSync(manifest, 'utf8')).version !== entry.version) return path.replace('node_modules/', '');
+    if (JSON.parse(readFileSync(manifest, 'utf8')).version !== entry.version)
+      return path.replace('node_modules/', '');
   }
   return findNode() === undefined ? `Node ${MINIMUM_NODE}` : undefined;
 }

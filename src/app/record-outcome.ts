@@ -1,0 +1,116 @@
+import type { LeaseLedger } from '../fleet/ledger.ts';
+import type { NodeId, ServiceTimes } from '../fleet/types.ts';
+import type { Decision, DecisionLog } from './decision-log.ts';
+import type { Fleet } from './fleet.ts';
+import type { Log } from './log.ts';
+import type { SharedLeases } from './shared-leases.ts';
+import type { Telemetry } from './telemetry-port.ts';
+import type { AttemptReport, Outcome, OutcomeRecorder } from './types.ts';
+
+export interface OutcomeDependencies {
+  readonly fleet: Fleet;
+  readonly ledger: LeaseLedger;
+  readonly shared: SharedLeases;
+  readonly decisions: DecisionLog;
+  readonly telemetry: Telemetry;
+  readonly log: Log;
+  /** The node no longer has a model that its tag list names: read the list again. */
+  readonly refreshTags: (node: NodeId) => void;
+}
+
+/** Turns what Envoy reports of live traffic into observations: the lease follows the attempt, the fleet learns. */
+export class OutcomeLog implements OutcomeRecorder {
+  readonly #deps: OutcomeDependencies;
+
+  constructor(dependencies: OutcomeDependencies) {
+    this.#deps = dependencies;
+  }
+
+  attemptFailed(report: AttemptReport): void {
+    const { fleet, ledger, shared, decisions, telemetry } = this.#deps;
+    const decision = decisions.find(report.decisionId);
+    const node = decision?.nodeAt(report.address)?.id ?? fleet.nodeAt(report.address);
+    if (node === undefined || decision === undefined) return;
+    const { reason, retryAfterMs } = report;
+    telemetry.attempt(node, reason);
+    fleet.observe(node, { kind: 'attempt_failed', model: decision.request.model.key, reason, retryAfterMs });
+    if (reason === 'model_missing') this.#deps.refreshTags(node);
+    const next = decision.nodeAfter(node);
+    if (next !== undefined && ledger.move(decision.id, next.id)) shared.moved(decision.id, next.id);
+  }
+
+  requestEnded(outcome: Outcome): void {
+    const { fleet, decisions, telemetry } = this.#deps;
+    const decision = outcome.decisionId === undefined ? undefined : decisions.find(outcome.decisionId);
+    const node = this.#servedBy(outcome, decision);
+    if (decision !== undefined) {
+      decision.outcome = outcome;
+      decisions.close(decision.id);
+      if (node !== undefined) this.#learn(decision, node, outcome);
+    }
+    const ranked = decision?.ranking.nodes.find((candidate) => candidate.id === node);
+    telemetry.requestEnded(
+      outcome,
+      node,
+      ranked && { predictedSeconds: ranked.seconds, reason: ranked.reason },
+    );
+    this.#logOutcome(outcome, node);
+  }
+
+  #servedBy(outcome: Outcome, decision: Decision | undefined): NodeId | undefined {
+    if (outcome.address === undefined) return undefined;
+    return decision?.nodeAt(outcome.address)?.id ?? this.#deps.fleet.nodeAt(outcome.address);
+  }
+
+  #learn(decision: Decision, node: NodeId, outcome: Outcome): void {
+    const { fleet, telemetry } = this.#deps;
+    const model = decision.request.model.key;
+    if (outcome.end === 'truncated' || outcome.end === 'in_band_error') {
+      telemetry.attempt(node, outcome.end);
+      fleet.observe(node, { kind: 'attempt_failed', model, reason: outcome.end, retryAfterMs: undefined });
+      return;
+    }
+    if (outcome.end !== 'complete' || outcome.status >= 400) return;
+    telemetry.attempt(node, 'served');
+    fleet.observe(node, { kind: 'attempt_served', model, service: serviceTimes(decision, node, outcome) });
+  }
+
+  #logOutcome(outcome: Outcome, node: NodeId | undefined): void {
+    const { log } = this.#deps;
+    if (!log.isLevelEnabled('debug')) return;
+    const { decisionId, path, status, end, attempts, firstByteMs, totalMs, details, flags, usage } = outcome;
+    log.debug(
+      {
+        decision: decisionId,
+        node,
+        path,
+        status,
+        end,
+        attempts,
+        firstByteMs,
+        totalMs,
+        details,
+        flags,
+        usage,
+      },
+      'ended',
+    );
+  }
+}
+
+function serviceTimes(decision: Decision, node: NodeId, outcome: Outcome): ServiceTimes {
+  const { usage } = outcome;
+  const isFirstChoice = decision.ranking.nodes[0]?.id === node;
+  return {
+    // On a later node nothing is known of who ran there when it was sent: count it as alone, which teaches no slots.
+    concurrency: isFirstChoice ? decision.concurrency : 1,
+    wasWarm: decision.ranking.nodes.find((ranked) => ranked.id === node)?.isWarm ?? false,
+    firstByteMs: outcome.firstByteMs,
+    totalMs: usage.totalMs ?? outcome.totalMs,
+    loadMs: usage.loadMs,
+    promptEvalMs: usage.promptEvalMs,
+    evalMs: usage.evalMs,
+    promptTokens: usage.promptTokens,
+    completionTokens: usage.completionTokens,
+  };
+}

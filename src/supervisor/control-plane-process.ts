@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Log } from '../app/log.ts';
+import type { Clock } from '../app/ports.ts';
+import { backoffMs } from './backoff.ts';
+import type { FromControlPlane, FromSupervisor } from './messages.ts';
+
+export interface ControlPlaneOptions {
+  /** Arguments after the script: `serve --config …`. */
+  readonly args: readonly string[];
+  readonly script: string;
+  readonly stateDir: string;
+  /** How long a stopped control plane may drain before it is killed, ms. */
+  readonly stopTimeoutMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onMessage: (message: FromControlPlane) => void;
+}
+
+/** A process that ran this long is restarted without delay. */
+const STABLE_MS = 10_000;
+
+/**
+ * Keeps one control plane running. While it is down Envoy goes on serving over the last known nodes, so a crash costs
+ * model-awareness for a moment and no request.
+ */
+export class ControlPlaneProcess {
+  readonly #options: ControlPlaneOptions;
+  #child: ChildProcess | undefined;
+  #isStopping = false;
+  #envoy: FromSupervisor | undefined;
+
+  constructor(options: ControlPlaneOptions) {
+    this.#options = options;
+  }
+
+  /** Runs and restarts it until `signal` aborts, then stops it and waits for its end. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    signal.addEventListener('abort', () => void this.#stop(), { once: true });
+    for (let quickExits = 0; !signal.aborted; ) {
+      const startedAt = clock.now();
+      const exit = await this.#runOnce();
+      if (this.#isStopping || signal.aborted) return;
+      // 2 is for mistakes of the user (a bad config, a taken port): starting again would only repeat the message.
+      if (exit.code === 2) throw new Error('the control plane could not start, see its message above');
+      quickExits = clock.now() - startedAt > STABLE_MS ? 0 : quickExits + 1;
+      const delayMs = backoffMs(quickExits);
+      log.error(
+        { exit: exit.signal ?? exit.code, restartInMs: delayMs },
+        'the control plane ended unexpectedly; Envoy goes on serving without it, restarting it',
+      );
+      await clock.sleep(delayMs, signal);
+    }
+  }
+
+  /** Reads its configuration again. */
+  reload(): void {
+    this.#child?.kill('SIGHUP');
+  }
+
+  /** Remembered, and told again to a restarted control plane. */
+  tellEnvoy(envoy: FromSupervisor): void {
+    this.#envoy = envoy;
+    this.#send();
+  }
+
+  kill(): void {
+    this.#isStopping = true;
+    this.#child?.kill('SIGKILL');
+  }
+
+  #send(): void {
+    if (this.#envoy !== undefined && this.#child?.connected) this.#child.send(this.#envoy, () => undefined);
+  }
+
+  #runOnce(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    const { script, args, stateDir, onMessage } = this.#options;
+    // A process group of its own: Ctrl-C in a terminal reaches the supervisor alone, which ends things in order.
+    const child = spawn(process.execPath, [script, ...args], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      detached: true,
+    });
+    this.#child = child;
+    const pidFile = join(stateDir, 'control-plane.pid');
+    if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid}\n`);
+    child.on('message', (message) => {
+      // Only our own child writes to this channel.
+      const known = message as FromControlPlane;
+      if (known.type === 'listening') this.#send();
+      onMessage(known);
+    });
+    return new Promise((resolve) => {
+      child.once('error', (error) => {
+        this.#options.log.error({ err: error }, 'the control plane could not be started');
+        resolve({ code: 1, signal: null });
+      });
+      child.once('exit', (code, signal) => {
+        rmSync(pidFile, { force: true });
+        resolve({ code, signal });
+      });
+    });
+  }
+
+  async #stop(): Promise<void> {
+    this.#isStopping = true;
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    const { clock, stopTimeoutMs } = this.#options;
+    const cancel = clock.after(stopTimeoutMs, () => child.kill('SIGKILL'));
+    child.once('exit', cancel);
+  }
+}

@@ -1,0 +1,24 @@
+import type { FailureReason, NodeStatus } from '../fleet/types.ts';
+
+/** What the control plane tells the supervisor that started it. */
+export type FromControlPlane =
+  | { readonly type: 'listening' }
+  /** Sent after the first round of polls. */
+  | { readonly type: 'fleet'; readonly nodes: readonly NodeSummary[] };
+
+/** What the supervisor tells the control plane. */
+export type FromSupervisor = {
+  readonly type: 'envoy';
+  readonly version: string;
+  readonly pid: number | undefined;
+  readonly restarts: number;
+};
+
+export interface NodeSummary {
+  readonly id: string;
+  readonly url: string;
+  readonly status: NodeStatus;
+  readonly models: number;
+  readonly warm: readonly string[];
+  readonly failure: FailureReason | undefined;
+}
