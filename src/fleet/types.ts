@@ -142,8 +142,15 @@ export interface Health {
   readonly failureRate: number;
   /** Until then the node said it is busy; monotonic ms. */
   readonly busyUntil: number;
+  /** Last request served, monotonic ms: live traffic outranks polls. */
+  readonly servedAt: number | undefined;
   readonly lastFailure:
-    | { readonly reason: FailureReason; readonly detail: string; readonly at: number }
+    | {
+        readonly reason: FailureReason;
+        readonly source: 'poll' | 'live';
+        readonly detail: string;
+        readonly at: number;
+      }
     | undefined;
   /** Model pairs whose first token did not come in time, again and again (a stuck runner). */
   readonly stuckModels: ReadonlyMap<ModelKey, { readonly strikes: number; readonly until: number }>;
@@ -169,7 +176,7 @@ export interface FleetSnapshot {
   readonly at: number;
   readonly nodes: readonly NodeView[];
   readonly byId: ReadonlyMap<NodeId, NodeView>;
-  /** Nodes whose tag list (or memory) has the model, whatever their status. */
+  /** Nodes whose tag list has the model (its memory, before the first tag list), whatever their status. */
   readonly byModel: ReadonlyMap<ModelKey, readonly NodeView[]>;
 }
 
@@ -189,6 +196,7 @@ export interface NodeView {
   readonly models: ReadonlyMap<ModelKey, ModelOnDisk>;
   /** Resident models by every key that reaches them: aliases with the same digest included. */
   readonly warm: ReadonlyMap<ModelKey, ResidentModel>;
+  readonly version: string | undefined;
   readonly vramTotalBytes: number | undefined;
   readonly vramUsedBytes: number;
   readonly maxVramSeenBytes: number;
@@ -196,4 +204,6 @@ export interface NodeView {
   readonly serviceMs: ReadonlyMap<ModelKey, number>;
   /** Monotonic ms of the last good /api/ps; undefined before the first. */
   readonly residentAt: number | undefined;
+  /** Monotonic ms of the last good /api/tags; undefined: what the node has on disk was never known. */
+  readonly tagsAt: number | undefined;
 }

@@ -23,6 +23,7 @@ export interface CostTerms {
 export type PickReason =
   | 'warm_idle'
   | 'warm_busy'
+  | 'loading' // joins a load that earlier requests of ours began
   | 'loads_beside' // loads into free memory
   | 'loads_evicting' // loads, and another model must go
   | 'loads_unknown' // loads; whether it fits is not known
