@@ -1,0 +1,64 @@
+import type { DecisionRecord } from '../app/types.ts';
+import type { FleetSnapshot, NodeRecord } from '../fleet/types.ts';
+import type { Inflight, Ranking } from '../routing/types.ts';
+
+/** What stands in the way of normal service, for people to read. */
+export interface Alarm {
+  /** Stable machine code, e.g. `shrink_guard`, `config_rejected`, `endpoints_rejected`. */
+  readonly code: string;
+  readonly message: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+export interface EnvoyInfo {
+  /** As `envoy --version` prints it; undefined where Envoy runs elsewhere. */
+  readonly version: string | undefined;
+  readonly pid: number | undefined;
+  readonly restarts: number | undefined;
+}
+
+export interface ExplainQuery {
+  /** As the operator typed it. */
+  readonly model: string;
+  readonly numCtx: number | undefined;
+  /** Inference path, e.g. `/api/chat`. */
+  readonly path: string;
+}
+
+export interface Explanation {
+  /** Canonical key of the model asked for. */
+  readonly model: string;
+  readonly path: string;
+  /** Whether any node of the fleet lists the model. */
+  readonly isKnown: boolean;
+  readonly ranking: Ranking;
+}
+
+/** What the admin server shows. All synchronous and read-only; nothing may throw but `explain` (RouterError). */
+export interface AdminSource {
+  readonly version: string;
+  /** Id of this replica. */
+  readonly replica: string;
+  /** Where clients connect (`host:port`); undefined where Envoy runs elsewhere. */
+  readonly listen: string | undefined;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  /** Monotonic ms: the clock of snapshots and records. */
+  now(): number;
+  /** Wall clock. */
+  date(): Date;
+  snapshot(): FleetSnapshot;
+  /** History of each node, beside the derived figures of the snapshot. */
+  records(): readonly NodeRecord[];
+  inflight(): Inflight;
+  /** Why no traffic should come here yet, or any more; empty when ready. */
+  unreadyReasons(): readonly string[];
+  alarms(): readonly Alarm[];
+  envoy(): EnvoyInfo | undefined;
+  /** Newest first, at most `limit`. */
+  decisions(limit: number): readonly DecisionRecord[];
+  decision(id: string): DecisionRecord | undefined;
+  /** What would be chosen now; takes no lease. Throws RouterError for a name that is none, or an unknown path. */
+  explain(query: ExplainQuery): Explanation;
+}

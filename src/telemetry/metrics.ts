@@ -1,0 +1,63 @@
+import { Gauge, Registry } from 'prom-client';
+import type { EnvoyTelemetry, FleetGauges, Telemetry } from '../app/telemetry-port.ts';
+import { BoundedLabels } from './bounded-labels.ts';
+import { createEnvoyMetrics } from './envoy-metrics.ts';
+import { createFleetMetrics } from './fleet-metrics.ts';
+import { createProcessMetrics } from './process-metrics.ts';
+import { createTrafficMetrics } from './traffic-metrics.ts';
+
+/** A fleet larger than this shares one label value for the rest: a scrape must stay readable. */
+const MAX_NODES = 1000;
+const MAX_MODEL_SERIES = 2000;
+
+export interface MetricsOptions {
+  readonly version: string;
+  /** Asked at every scrape: Envoy may be found later. */
+  readonly envoyVersion: () => string | undefined;
+  /** Paths that get a label value of their own. */
+  readonly paths: Iterable<string>;
+  /** Log lines given up because nobody reads them. */
+  readonly droppedLogLines: () => number;
+  readonly maxNodes?: number;
+  readonly maxModelSeries?: number;
+}
+
+export interface Metrics extends Telemetry, EnvoyTelemetry {
+  readonly contentType: string;
+  /** What the gauges read from now on. */
+  watch(fleet: FleetGauges): void;
+  /** The text that Prometheus scrapes. */
+  render(): Promise<string>;
+  close(): void;
+}
+
+/** All metrics, in a registry of their own. */
+export function createMetrics(options: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const nodes = new BoundedLabels(options.maxNodes ?? MAX_NODES);
+  const traffic = createTrafficMetrics(registry, new Set(options.paths), nodes);
+  const envoy = createEnvoyMetrics(registry);
+  const setFleet = createFleetMetrics(registry, nodes, options.maxModelSeries ?? MAX_MODEL_SERIES);
+  const runtime = createProcessMetrics(registry, options.version, options.envoyVersion);
+  const dropped = new Gauge({
+    name: 'warmpath_log_lines_dropped',
+    help: 'Log lines given up since the start because the reader was too slow.',
+    registers: [registry],
+  });
+  let fleet: FleetGauges | undefined;
+  return {
+    ...traffic,
+    ...envoy,
+    contentType: registry.contentType,
+    watch: (gauges) => {
+      fleet = gauges;
+    },
+    render: async () => {
+      if (fleet !== undefined) setFleet(fleet);
+      runtime.refresh();
+      dropped.set(options.droppedLogLines());
+      return registry.metrics();
+    },
+    close: () => runtime.close(),
+  };
+}
