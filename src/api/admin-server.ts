@@ -1,0 +1,114 @@
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { type ErrorCode, RouterError } from '../request/errors.ts';
+import type { AdminSource } from './admin-source.ts';
+import { createHostGuard } from './host-guard.ts';
+import { statusReport } from './status-report.ts';
+
+const MAX_DECISIONS = 1000;
+
+export interface AdminOptions {
+  /** Where it will listen, `host:port`, for people to read. */
+  readonly address: string;
+  /** Host names that may be asked for, beside `localhost` and IP literals. */
+  readonly allowedHosts: Iterable<string>;
+  readonly metrics: { readonly contentType: string; render(): Promise<string> };
+  /** A request failed inside; the reply tells no more than that. */
+  readonly onError: (error: unknown) => void;
+}
+
+const explainQuery = z.strictObject({
+  model: z.string().min(1).max(512),
+  num_ctx: z.coerce.number().int().min(1).max(1e9).optional(),
+  path: z.string().max(128).default('/api/chat'),
+});
+const decisionsQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(MAX_DECISIONS).default(100),
+});
+
+/** Operators' view of a running Warmpath: health, metrics, status, decisions. Read-only; the caller listens. */
+export function createAdminServer(source: AdminSource, options: AdminOptions): FastifyInstance {
+  const server = fastify({
+    logger: false,
+    bodyLimit: 1024,
+    requestTimeout: 10_000,
+    connectionTimeout: 30_000,
+    maxParamLength: 128,
+    forceCloseConnections: true,
+    return503OnClosing: false,
+  });
+  const isAllowedHost = createHostGuard(options.allowedHosts);
+
+  server.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store',
+      'cross-origin-resource-policy': 'same-origin',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    });
+    if (!isAllowedHost(request.headers.host)) {
+      return refuse(reply, 421, 'this host name is not served here; use the IP address or localhost');
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      reply.header('allow', 'GET, HEAD');
+      return refuse(reply, 405, 'this interface is read-only');
+    }
+  });
+  server.setNotFoundHandler((_request, reply) => refuse(reply, 404, 'not found'));
+  server.setErrorHandler((error, _request, reply) => {
+    if (error instanceof z.ZodError) return refuse(reply, 400, describe(error));
+    if (error instanceof RouterError) return refuse(reply, statusOf(error.code), error.message);
+    const status = clientErrorOf(error);
+    if (status !== undefined) return refuse(reply, status, 'bad request');
+    options.onError(error);
+    return refuse(reply, 500, 'internal error');
+  });
+
+  server.get('/', () => ({
+    name: 'warmpath',
+    version: source.version,
+    paths: ['/status', '/metrics', '/healthz', '/readyz', '/decisions', '/decisions/{id}', '/explain?model='],
+  }));
+  server.get('/healthz', () => ({ status: 'ok' }));
+  server.get('/readyz', (_request, reply) => {
+    const reasons = source.unreadyReasons();
+    return reasons.length === 0 ? { status: 'ready' } : reply.code(503).send({ status: 'unready', reasons });
+  });
+  server.get('/metrics', async (_request, reply) => {
+    reply.type(options.metrics.contentType);
+    return options.metrics.render();
+  });
+  server.get('/status', () => statusReport(source, options.address));
+  server.get('/decisions', (request) => ({
+    decisions: source.decisions(decisionsQuery.parse(request.query).limit),
+  }));
+  server.get<{ Params: { id: string } }>('/decisions/:id', (request, reply) => {
+    return source.decision(request.params.id) ?? refuse(reply, 404, 'no such decision is remembered');
+  });
+  server.get('/explain', (request) => {
+    const { model, num_ctx: numCtx, path } = explainQuery.parse(request.query);
+    return source.explain({ model, numCtx, path });
+  });
+  return server;
+}
+
+function refuse(reply: FastifyReply, status: number, message: string): FastifyReply {
+  return reply.code(status).send({ error: message });
+}
+
+function statusOf(code: ErrorCode): number {
+  if (code === 'internal') return 500;
+  if (code === 'no_node') return 503;
+  return code === 'model_not_found' ? 404 : 400;
+}
+
+/** Fastify's own refusals (a malformed URL, a body where none belongs) carry a status below 500. */
+function clientErrorOf(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return undefined;
+  const { statusCode } = error;
+  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500 ? statusCode : undefined;
+}
+
+function describe(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join('.') || 'query'}: ${issue.message}`).join('; ');
+}

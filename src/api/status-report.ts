@@ -1,0 +1,96 @@
+import type { NodeRecord, NodeView, ResidentModel } from '../fleet/types.ts';
+import type { AdminSource } from './admin-source.ts';
+import type { NodeReport, StatusReport } from './status-schema.ts';
+
+/** Decisions that a status report carries; `/decisions` has them all. */
+const DECISIONS = 50;
+
+/** Everything an operator asks first, as of this moment. Tokens are no part of it. */
+export function statusReport(source: AdminSource, admin: string): StatusReport {
+  const date = source.date();
+  const snapshot = source.snapshot();
+  const unready = [...source.unreadyReasons()];
+  const envoy = source.envoy();
+  return {
+    version: source.version,
+    replica: source.replica,
+    at: date.toISOString(),
+    startedAt: source.startedAt,
+    uptimeSeconds: Math.max(0, Math.round((date.getTime() - Date.parse(source.startedAt)) / 1000)),
+    listen: source.listen ?? null,
+    admin,
+    isReady: unready.length === 0,
+    unready,
+    alarms: source.alarms().map(({ code, message, since }) => ({ code, message, since })),
+    envoy:
+      envoy === undefined
+        ? null
+        : { version: envoy.version ?? null, pid: envoy.pid ?? null, restarts: envoy.restarts ?? null },
+    snapshotVersion: snapshot.version,
+    nodes: source.records().map((record) => nodeReport(source, record, snapshot.byId.get(record.spec.id))),
+    decisions: source.decisions(DECISIONS).map((record) => ({ ...record })),
+  };
+}
+
+function nodeReport(source: AdminSource, record: NodeRecord, view: NodeView | undefined): NodeReport {
+  const { spec, health } = record;
+  const toDate = (monotonicMs: number): string =>
+    new Date(source.date().getTime() - (source.now() - monotonicMs)).toISOString();
+  const seenAt = record.seenAt.resident;
+  const inflight = source.inflight();
+  return {
+    name: spec.id,
+    status: view?.status ?? (spec.drain ? 'draining' : health.status),
+    since: toDate(health.since),
+    url: urlOf(record),
+    address: record.address ?? null,
+    version: record.version ?? null,
+    admission: view?.admission ?? 1,
+    weight: spec.weight,
+    labels: { ...spec.labels },
+    lastFailure:
+      health.lastFailure === undefined
+        ? null
+        : {
+            reason: health.lastFailure.reason,
+            detail: health.lastFailure.detail,
+            at: toDate(health.lastFailure.at),
+          },
+    failureRate: health.failureRate,
+    models: [...record.models.values()].map((model) => model.name).sort(),
+    warm: [...record.resident.values()].map((model) => warmReport(source, spec.id, model)),
+    slots: {
+      value: view?.slots ?? spec.slots ?? record.learnt.slots,
+      source: spec.slots === undefined ? 'learnt' : 'configured',
+    },
+    vram: {
+      usedBytes: view?.vramUsedBytes ?? sum([...record.resident.values()].map((model) => model.vramBytes)),
+      totalBytes: view?.vramTotalBytes ?? spec.vramBytes ?? null,
+      source: spec.vramBytes === undefined ? 'unknown' : 'configured',
+      maxSeenBytes: record.learnt.maxVramSeenBytes,
+    },
+    inflight: inflight.onNode(spec.id),
+    rttMs: record.rttMs ?? null,
+    pollAgeMs: seenAt === undefined ? null : Math.max(0, source.now() - seenAt),
+  };
+}
+
+function warmReport(source: AdminSource, node: string, model: ResidentModel): NodeReport['warm'][number] {
+  return {
+    name: model.name,
+    vramBytes: model.vramBytes,
+    sizeBytes: model.sizeBytes,
+    contextLength: model.contextLength ?? null,
+    expiresAt: model.expiresAt,
+    inflight: source.inflight().onModel(node, model.key),
+  };
+}
+
+function urlOf({ spec }: NodeRecord): string {
+  const { scheme, host, port } = spec.url;
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0);
+}

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+
+const warmModel = z.object({
+  name: z.string(),
+  vramBytes: z.number(),
+  sizeBytes: z.number(),
+  contextLength: z.number().nullable(),
+  expiresAt: z.string(),
+  inflight: z.number(),
+});
+
+const node = z.object({
+  name: z.string(),
+  status: z.enum(['unknown', 'ready', 'suspect', 'down', 'draining']),
+  /** ISO 8601 of the last change of status. */
+  since: z.string(),
+  url: z.string(),
+  address: z.string().nullable(),
+  version: z.string().nullable(),
+  /** Below 1 while a recovered node is eased back in. */
+  admission: z.number(),
+  weight: z.number(),
+  labels: z.record(z.string(), z.string()),
+  lastFailure: z.object({ reason: z.string(), detail: z.string(), at: z.string() }).nullable(),
+  failureRate: z.number(),
+  models: z.array(z.string()),
+  warm: z.array(warmModel),
+  slots: z.object({ value: z.number(), source: z.enum(['configured', 'learnt']) }),
+  vram: z.object({
+    usedBytes: z.number(),
+    totalBytes: z.number().nullable(),
+    source: z.enum(['configured', 'unknown']),
+    maxSeenBytes: z.number(),
+  }),
+  inflight: z.number(),
+  rttMs: z.number().nullable(),
+  /** Since the last good answer of /api/ps. */
+  pollAgeMs: z.number().nullable(),
+});
+
+/** What `GET /status` answers; `warmpath status` reads the same. Times are ISO 8601. */
+export const statusSchema = z.object({
+  version: z.string(),
+  replica: z.string(),
+  at: z.string(),
+  startedAt: z.string(),
+  uptimeSeconds: z.number(),
+  listen: z.string().nullable(),
+  /** Where this report is served. */
+  admin: z.string(),
+  isReady: z.boolean(),
+  unready: z.array(z.string()),
+  alarms: z.array(z.object({ code: z.string(), message: z.string(), since: z.string() })),
+  envoy: z
+    .object({ version: z.string().nullable(), pid: z.number().nullable(), restarts: z.number().nullable() })
+    .nullable(),
+  snapshotVersion: z.number(),
+  nodes: z.array(node),
+  /** Newest first; see DecisionRecord. */
+  decisions: z.array(z.looseObject({ id: z.string() })),
+});
+
+export type StatusReport = z.infer<typeof statusSchema>;
+export type NodeReport = StatusReport['nodes'][number];
