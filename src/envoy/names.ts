@@ -47,3 +47,6 @@ export const LOG = { requests: 'requests', attempts: 'attempts' } as const;
 
 /** `response_code_details` of the replies that ext_proc makes start so; they already have their API's shape. */
 export const DETAILS_PREFIX = 'warmpath_';
+
+/** Details of the answers about the fleet. Envoy's mappers set the content type by them: JSON, or plain text for `/`. */
+export const DETAILS = { readJson: 'warmpath_read', readText: 'warmpath_read_text' } as const;
