@@ -1,0 +1,46 @@
+import type { FailureReason, Health } from './types.ts';
+
+/** How far one served request moves the rate towards 0. */
+const SERVED_WEIGHT = 0.3;
+/** An idle node's rate halves about every 20 s, or a node that nobody tries would be shunned for ever. */
+const FORGET_MS = 30_000;
+
+/**
+ * How far one failure moves the rate towards 1. A request may itself be the cause of a 500 or an error line (a bad
+ * option is a 500 in Ollama), so these weigh half. A busy node is not a broken one.
+ */
+const FAILURE_WEIGHT: Readonly<Record<FailureReason, number>> = {
+  refused: 0.3,
+  connect_timeout: 0.3,
+  timeout: 0.3,
+  reset: 0.3,
+  truncated: 0.3,
+  dns: 0.3,
+  tls: 0.3,
+  bad_answer: 0.15,
+  server_error: 0.15,
+  in_band_error: 0.15,
+  busy: 0.1,
+  model_missing: 0,
+};
+
+/**
+ * Share of live attempts that failed, smoothed. Polls do not count: a node whose inventory answers while inference
+ * fails at once would otherwise look like the least loaded of all, and attract everything.
+ */
+export function failureRateAfter(rate: number, reason: FailureReason | undefined): number {
+  if (reason === undefined) {
+    const next = rate * (1 - SERVED_WEIGHT);
+    return next < 0.005 ? 0 : next;
+  }
+  const next = rate + (1 - rate) * FAILURE_WEIGHT[reason];
+  return next > 0.999 ? 1 : next;
+}
+
+/** The rate as it counts at `now`: old failures fade. */
+export function fadedFailureRate(health: Health, now: number): number {
+  const { failureRate, lastFailure } = health;
+  if (failureRate === 0 || lastFailure === undefined) return failureRate;
+  const faded = failureRate * Math.exp(-Math.max(0, now - lastFailure.at) / FORGET_MS);
+  return faded < 0.005 ? 0 : faded;
+}

@@ -1,0 +1,85 @@
+import type { Learnt, ModelKey, ModelOnDisk, NodeRecord, ResidentModel } from './types.ts';
+
+/** Weight of the newest round trip in the smoothed one. */
+const RTT_WEIGHT = 0.3;
+
+/** A node's /api/ps. Lists that say the same keep their identity, so that nothing derived from them is rebuilt. */
+export function withResident(
+  node: NodeRecord,
+  models: readonly ResidentModel[],
+  rttMs: number,
+  now: number,
+): NodeRecord {
+  const isSame = models.length === node.resident.size && models.every((m) => sameResident(node, m));
+  return {
+    ...node,
+    resident: isSame ? node.resident : byKey(models),
+    learnt: withVramSeen(node.learnt, models),
+    seenAt: { ...node.seenAt, resident: now },
+    rttMs: smoothRtt(node.rttMs, rttMs),
+  };
+}
+
+/** A node's /api/tags. */
+export function withTags(
+  node: NodeRecord,
+  models: readonly ModelOnDisk[],
+  rttMs: number,
+  now: number,
+): NodeRecord {
+  const isSame = models.length === node.models.size && models.every((m) => sameOnDisk(node, m));
+  return {
+    ...node,
+    models: isSame ? node.models : byKey(models),
+    seenAt: { ...node.seenAt, tags: now },
+    rttMs: smoothRtt(node.rttMs, rttMs),
+  };
+}
+
+/** The node answered 404 for a model: its tag list was stale. The next one may bring it back. */
+export function withoutModel(node: NodeRecord, key: ModelKey): NodeRecord {
+  if (!node.models.has(key) && !node.resident.has(key)) return node;
+  const models = new Map(node.models);
+  const resident = new Map(node.resident);
+  models.delete(key);
+  resident.delete(key);
+  return { ...node, models, resident };
+}
+
+function byKey<T extends { readonly key: ModelKey }>(models: readonly T[]): Map<ModelKey, T> {
+  return new Map(models.map((model) => [model.key, model]));
+}
+
+function sameResident(node: NodeRecord, model: ResidentModel): boolean {
+  const known = node.resident.get(model.key);
+  return (
+    known !== undefined &&
+    known.name === model.name &&
+    known.digest === model.digest &&
+    known.sizeBytes === model.sizeBytes &&
+    known.vramBytes === model.vramBytes &&
+    known.contextLength === model.contextLength &&
+    known.expiresAt === model.expiresAt
+  );
+}
+
+function sameOnDisk(node: NodeRecord, model: ModelOnDisk): boolean {
+  const known = node.models.get(model.key);
+  return (
+    known !== undefined &&
+    known.name === model.name &&
+    known.digest === model.digest &&
+    known.sizeBytes === model.sizeBytes &&
+    known.modifiedAt === model.modifiedAt
+  );
+}
+
+function withVramSeen(learnt: Learnt, models: readonly ResidentModel[]): Learnt {
+  let usedBytes = 0;
+  for (const model of models) usedBytes += model.vramBytes;
+  return usedBytes > learnt.maxVramSeenBytes ? { ...learnt, maxVramSeenBytes: usedBytes } : learnt;
+}
+
+function smoothRtt(before: number | undefined, rttMs: number): number {
+  return before === undefined ? rttMs : before + (rttMs - before) * RTT_WEIGHT;
+}
