@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { type ErrorCode, RouterError } from '../request/errors.ts';
+import { STATUS } from '../app/status.ts';
+import { RouterError } from '../request/errors.ts';
 import type { AdminSource } from './admin-source.ts';
 import { createHostGuard } from './host-guard.ts';
 import { statusReport } from './status-report.ts';
@@ -57,7 +58,7 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
   server.setNotFoundHandler((_request, reply) => refuse(reply, 404, 'not found'));
   server.setErrorHandler((error, _request, reply) => {
     if (error instanceof z.ZodError) return refuse(reply, 400, describe(error));
-    if (error instanceof RouterError) return refuse(reply, statusOf(error.code), error.message);
+    if (error instanceof RouterError) return refuse(reply, STATUS[error.code].http, error.message);
     const status = clientErrorOf(error);
     if (status !== undefined) return refuse(reply, status, 'bad request');
     options.onError(error);
@@ -94,12 +95,6 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
 
 function refuse(reply: FastifyReply, status: number, message: string): FastifyReply {
   return reply.code(status).send({ error: message });
-}
-
-function statusOf(code: ErrorCode): number {
-  if (code === 'internal') return 500;
-  if (code === 'no_node') return 503;
-  return code === 'model_not_found' ? 404 : 400;
 }
 
 /** Fastify's own refusals (a malformed URL, a body where none belongs) carry a status below 500. */

@@ -1,15 +1,7 @@
+import type { RaisedAlarm } from '../app/alarms.ts';
 import type { DecisionRecord } from '../app/types.ts';
 import type { FleetSnapshot, NodeRecord } from '../fleet/types.ts';
 import type { Inflight, Ranking } from '../routing/types.ts';
-
-/** What stands in the way of normal service, for people to read. */
-export interface Alarm {
-  /** Stable machine code, e.g. `shrink_guard`, `config_rejected`, `endpoints_rejected`. */
-  readonly code: string;
-  readonly message: string;
-  /** ISO 8601. */
-  readonly since: string;
-}
 
 export interface EnvoyInfo {
   /** As `envoy --version` prints it; undefined where Envoy runs elsewhere. */
@@ -54,7 +46,7 @@ export interface AdminSource {
   inflight(): Inflight;
   /** Why no traffic should come here yet, or any more; empty when ready. */
   unreadyReasons(): readonly string[];
-  alarms(): readonly Alarm[];
+  alarms(): readonly RaisedAlarm[];
   envoy(): EnvoyInfo | undefined;
   /** Newest first, at most `limit`. */
   decisions(limit: number): readonly DecisionRecord[];

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import type { PickReason, RejectReason } from '../routing/types.ts';
+import type { Explanation } from './admin-source.ts';
+
+// Records rather than lists: a reason that is missing here does not compile.
+const pickReasons: { [Reason in PickReason]: Reason } = {
+  warm_idle: 'warm_idle',
+  warm_busy: 'warm_busy',
+  loading: 'loading',
+  loads_beside: 'loads_beside',
+  loads_evicting: 'loads_evicting',
+  loads_unknown: 'loads_unknown',
+  any: 'any',
+  last_resort: 'last_resort',
+};
+const rejectReasons: { [Reason in RejectReason]: Reason } = {
+  model_unknown: 'model_unknown',
+  down: 'down',
+  draining: 'draining',
+  no_address: 'no_address',
+  stuck: 'stuck',
+  list_full: 'list_full',
+};
+
+const terms = z.object({
+  roundTrip: z.number(),
+  slotWait: z.number(),
+  load: z.number(),
+  eviction: z.number(),
+  trust: z.number(),
+});
+const ranked = z.object({
+  id: z.string(),
+  address: z.string(),
+  seconds: z.number(),
+  terms,
+  reason: z.enum(pickReasons),
+  isWarm: z.boolean(),
+});
+
+/** What `GET /explain` answers; `warmpath explain` reads the same. */
+export const explanationSchema: z.ZodType<Explanation> = z.object({
+  model: z.string(),
+  path: z.string(),
+  isKnown: z.boolean(),
+  ranking: z.object({
+    nodes: z.array(ranked),
+    rejected: z.array(z.object({ id: z.string(), reason: z.enum(rejectReasons) })),
+  }),
+});

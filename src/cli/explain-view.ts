@@ -1,0 +1,76 @@
+import type { Explanation } from '../api/admin-source.ts';
+import type { PickReason, RejectReason } from '../routing/types.ts';
+import { type Column, renderTable } from './table.ts';
+import { displayText, type Paint } from './terminal.ts';
+import { formatSeconds } from './units.ts';
+
+const PICKED: Record<PickReason, string> = {
+  warm_idle: 'warm, a slot is free',
+  warm_busy: 'warm, waits for a slot',
+  loading: 'joins a load under way',
+  loads_beside: 'loads into free memory',
+  loads_evicting: 'loads, another model must go',
+  loads_unknown: 'loads, free memory unknown',
+  any: 'needs no loaded model',
+  last_resort: 'last resort: not healthy',
+};
+
+const REJECTED: Record<RejectReason, string> = {
+  model_unknown: 'does not have the model',
+  down: 'down',
+  draining: 'draining',
+  no_address: 'its name does not resolve',
+  stuck: 'this model hangs there',
+  list_full: 'not needed, the list is full',
+};
+
+/** The ranking as people read it: best first, every term in seconds. */
+export function renderExplanation(explanation: Explanation, paint: Paint, width: number): string {
+  const { ranking } = explanation;
+  const total = ranking.nodes.length + ranking.rejected.length;
+  const title = `${paint('bold', displayText(explanation.model))} on ${displayText(explanation.path)}`;
+  const lines = [`${title}: ${ranking.nodes.length} of ${total} nodes would be tried, in this order`, ''];
+  if (ranking.nodes.length === 0) lines.splice(0, 2, `${title}: ${whyNone(explanation, total)}`, '');
+  else lines.push(rankingTable(explanation, paint, width).trimEnd(), '');
+  if (ranking.nodes.length > 0) {
+    lines.push(paint('dim', 'Expected seconds to the first token, and what they are made of.'), '');
+  }
+  if (ranking.rejected.length > 0) {
+    const rows = ranking.rejected.map(({ id, reason }) => [displayText(id), REJECTED[reason]]);
+    const columns = [{ title: paint('dim', 'LEFT OUT'), isFlexible: true }, { title: paint('dim', 'WHY') }];
+    lines.push(renderTable(columns, rows, width).trimEnd(), '');
+  }
+  return lines.join('\n');
+}
+
+function whyNone({ isKnown }: Explanation, total: number): string {
+  if (total === 0) return 'no nodes are configured';
+  return isKnown ? 'no node can take it now' : 'no node has this model';
+}
+
+function rankingTable({ ranking }: Explanation, paint: Paint, width: number): string {
+  const head = (title: string, rest: Omit<Column, 'title'> = {}): Column => ({
+    title: paint('dim', title),
+    ...rest,
+  });
+  const columns = [
+    head('#', { align: 'right' }),
+    head('NODE', { isFlexible: true }),
+    head('EXPECTED', { align: 'right' }),
+    ...['RTT', 'SLOT', 'LOAD', 'EVICT', 'TRUST'].map((title) => head(title, { align: 'right' })),
+    head('WHY', { isFlexible: true }),
+  ];
+  const rows = ranking.nodes.map((node, index) => {
+    const { roundTrip, slotWait, load, eviction, trust } = node.terms;
+    const terms = [roundTrip, slotWait, load, eviction, trust].map(formatSeconds);
+    const name = displayText(node.id);
+    return [
+      String(index + 1),
+      index === 0 ? paint('green', name) : name,
+      paint('bold', `${formatSeconds(node.seconds)} s`),
+      ...terms,
+      PICKED[node.reason],
+    ];
+  });
+  return renderTable(columns, rows, width);
+}

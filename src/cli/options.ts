@@ -1,0 +1,71 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** Flags of `up` and `serve` as typed; what they mean is the config's matter, flags win over environment and file. */
+export interface RunFlags {
+  /** `NAME=URL` or `URL`, in order. */
+  readonly node: readonly string[];
+  readonly config?: string;
+  readonly listen?: string;
+  readonly admin?: string;
+  readonly grpc?: string;
+  readonly stateDir?: string;
+  readonly logLevel?: string;
+  readonly envoy?: string;
+  readonly demo?: boolean;
+}
+
+/** The flags that describe a fleet: also those of `check` and `envoy-config`. */
+export function addConfigOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('-n, --node <[name=]url>', 'an Ollama node, repeatable (WARMPATH_NODES)')
+        .argParser((value: string, before: string[]) => [...before, value])
+        .default([], 'none'),
+    )
+    .option('-c, --config <file>', 'YAML file with everything else (WARMPATH_CONFIG)')
+    .option(
+      '-l, --listen <host:port>',
+      'where clients connect, 0.0.0.0:11434 unless set (WARMPATH_LISTEN)',
+      nonEmpty,
+    )
+    .option(
+      '--admin <host:port>',
+      'metrics, status and health, 127.0.0.1:9411 unless set (WARMPATH_ADMIN)',
+      nonEmpty,
+    )
+    .option(
+      '--grpc <host:port|unix:path>',
+      'ext_proc, EDS and access log for Envoy, a Unix socket unless set (WARMPATH_GRPC)',
+      nonEmpty,
+    )
+    .option(
+      '--state-dir <dir>',
+      'sockets, last known nodes and the private Envoy (WARMPATH_STATE_DIR)',
+      nonEmpty,
+    )
+    .option('--envoy <path>', 'this Envoy instead of the one found or installed', nonEmpty);
+}
+
+/** Everything that `up` and `serve` share. */
+export function addRunOptions(command: Command): Command {
+  return addConfigOptions(command).addOption(
+    new Option(
+      '--log-level <level>',
+      'trace, debug, info, warn, error, fatal or silent (WARMPATH_LOG_LEVEL)',
+    ).choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+  );
+}
+
+function nonEmpty(value: string): string {
+  if (value.trim() === '') throw new InvalidArgumentError('it must not be empty.');
+  return value;
+}
+
+/** A whole number above zero. */
+export function positiveInteger(value: string): number {
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || !Number.isSafeInteger(number) || number < 1) {
+    throw new InvalidArgumentError('a whole number above 0 is needed.');
+  }
+  return number;
+}

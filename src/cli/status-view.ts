@@ -1,0 +1,106 @@
+import type { NodeReport, StatusReport } from '../api/status-schema.ts';
+import { type Column, renderTable } from './table.ts';
+import { displayText, type Paint, type Style } from './terminal.ts';
+import { formatAge, formatBytes } from './units.ts';
+
+const MAX_WARM_LINES = 5;
+
+const STATUS_STYLE: Record<NodeReport['status'], Style> = {
+  ready: 'green',
+  suspect: 'yellow',
+  down: 'red',
+  draining: 'cyan',
+  unknown: 'dim',
+};
+
+/** The status report as people read it, lines at most `width` long. */
+export function renderStatus(report: StatusReport, paint: Paint, width: number): string {
+  const parts = [headline(report, paint), ...alarms(report, paint), ''];
+  if (report.nodes.length === 0) {
+    parts.push('No nodes are configured. Name one: npm run up -- --node http://HOST:11434', '');
+    return parts.join('\n');
+  }
+  const at = Date.parse(report.at);
+  parts.push(nodeTable(report.nodes, at, paint, width).trimEnd(), '');
+  const troubles = report.nodes.flatMap((node) => trouble(node, at, paint));
+  if (troubles.length > 0) parts.push(...troubles, '');
+  return parts.join('\n');
+}
+
+function headline(report: StatusReport, paint: Paint): string {
+  const ready = report.nodes.filter((node) => node.status === 'ready').length;
+  const state = report.isReady
+    ? paint('green', 'ready')
+    : paint('yellow', `not ready: ${displayText(report.unready.join(', '))}`);
+  const parts = [
+    `${paint('bold', 'warmpath')} ${displayText(report.version)}`,
+    state,
+    `up ${formatAge(report.uptimeSeconds * 1000)}`,
+    `${ready} of ${report.nodes.length} nodes ready`,
+  ];
+  if (report.listen !== null) parts.push(`on ${displayText(report.listen)}`);
+  if (report.envoy?.version != null) parts.push(`envoy ${displayText(report.envoy.version)}`);
+  if ((report.envoy?.restarts ?? 0) > 0)
+    parts.push(paint('yellow', `envoy restarts: ${report.envoy?.restarts}`));
+  return parts.join(' · ');
+}
+
+function alarms(report: StatusReport, paint: Paint): string[] {
+  const at = Date.parse(report.at);
+  return report.alarms.map(({ code, message, since }) => {
+    const age = formatAge(at - Date.parse(since));
+    return `${paint('red', `! ${displayText(code)}`)} for ${age}: ${displayText(message)}`;
+  });
+}
+
+function nodeTable(nodes: readonly NodeReport[], at: number, paint: Paint, width: number): string {
+  const head = (title: string, rest: Omit<Column, 'title'> = {}): Column => ({
+    title: paint('dim', title),
+    ...rest,
+  });
+  const columns = [
+    head('NODE', { isFlexible: true }),
+    head('STATE'),
+    head('MODELS WARM', { isFlexible: true }),
+    head('IN FLIGHT', { align: 'right' }),
+    head('SLOTS', { align: 'right' }),
+    head('VRAM', { align: 'right' }),
+    head('RTT', { align: 'right' }),
+  ];
+  const rows = nodes.map((node) => [
+    displayText(node.name),
+    [paint(STATUS_STYLE[node.status], node.status), paint('dim', formatAge(at - Date.parse(node.since)))],
+    warmLines(node, paint),
+    String(node.inflight),
+    // A figure nobody configured is an estimate.
+    `${node.slots.source === 'learnt' ? '~' : ''}${Math.round(node.slots.value)}`,
+    vram(node),
+    node.rttMs === null ? '–' : `${node.rttMs.toFixed(1)} ms`,
+  ]);
+  return renderTable(columns, rows, width);
+}
+
+function warmLines(node: NodeReport, paint: Paint): string[] {
+  if (node.warm.length === 0) return [paint('dim', `none of ${node.models.length}`)];
+  const lines = node.warm.slice(0, MAX_WARM_LINES).map((model) => {
+    const busy = model.inflight > 0 ? ` ×${model.inflight}` : '';
+    return `${displayText(model.name)}${busy} ${paint('dim', formatBytes(model.sizeBytes))}`;
+  });
+  if (node.warm.length > MAX_WARM_LINES) lines.push(`and ${node.warm.length - MAX_WARM_LINES} more`);
+  return lines;
+}
+
+function vram(node: NodeReport): string {
+  const used = formatBytes(node.vram.usedBytes);
+  return node.vram.totalBytes === null ? used : `${used} of ${formatBytes(node.vram.totalBytes)}`;
+}
+
+function trouble(node: NodeReport, at: number, paint: Paint): string[] {
+  if (node.status === 'ready' || node.lastFailure === null) return [];
+  const { reason, detail, at: when } = node.lastFailure;
+  const what = `${displayText(reason)}${detail === '' ? '' : `, ${displayText(detail)}`}`;
+  const name = paint(STATUS_STYLE[node.status], displayText(node.name));
+  return [
+    `${name}: ${what} (${formatAge(at - Date.parse(when))} ago) ${paint('dim', displayText(node.url))}`,
+  ];
+}
