@@ -1,0 +1,16 @@
+import type { ErrorCode } from '../request/errors.ts';
+
+/** HTTP status of every refusal. A new code does not compile until it is mapped. */
+export const STATUS = {
+  invalid_json: { http: 400 },
+  ambiguous_model: { http: 400 },
+  model_required: { http: 400 },
+  invalid_model_name: { http: 400 },
+  missing_body: { http: 400 },
+  body_too_large: { http: 413 },
+  unsupported_encoding: { http: 415 },
+  not_allowed: { http: 403 },
+  model_not_found: { http: 404 },
+  no_node: { http: 503 },
+  internal: { http: 500 },
+} as const satisfies Record<ErrorCode, { readonly http: number }>;

@@ -1,0 +1,97 @@
+import { chmod, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Log } from '../../app/log.ts';
+import type { EndpointSet } from '../../app/types.ts';
+import { ASSIGNMENT_TYPE, assignmentJson } from './assignment.ts';
+import { parseLastKnown } from './last-known-schema.ts';
+
+export interface LastKnown {
+  readonly set: EndpointSet;
+  readonly version: number;
+}
+
+/** What Envoy starts from where nothing was ever known: a file without the resource is ready at once. */
+const NOTHING = JSON.stringify({ version_info: '0', resources: [] });
+
+/**
+ * The last published endpoints, as a file that Envoy watches (requests that were not routed use them, with us dead
+ * too) and that the next control plane starts from. Holds tokens: mode 0600. Replaced by rename, the only way of
+ * writing that Envoy notices.
+ */
+export class LastKnownFile {
+  readonly #path: string;
+  readonly #log: Log;
+  #written = '';
+  #wanted: string | undefined;
+  #writing: Promise<void> | undefined;
+
+  constructor(path: string, log: Log) {
+    this.#path = path;
+    this.#log = log;
+  }
+
+  /** Reads what a predecessor left; undefined where there is nothing, or nothing that can be believed. */
+  async read(): Promise<LastKnown | undefined> {
+    const text = await readFile(this.#path, 'utf8').catch(() => undefined);
+    if (text === undefined) return undefined;
+    const parsed = parseLastKnown(text);
+    if (parsed === undefined) {
+      this.#log.warn(
+        { path: this.#path },
+        'the file of last known nodes is not readable and will be replaced',
+      );
+      return undefined;
+    }
+    this.#written = text;
+    return parsed;
+  }
+
+  /** Makes the file where there is none: Envoy does not start without. */
+  async ensure(): Promise<void> {
+    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+    const isThere = await readFile(this.#path).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) await this.#replace(NOTHING);
+  }
+
+  /** Writes soon; several calls while a write runs become one. Never rejects: a full disk must not stop routing. */
+  write(set: EndpointSet, version: number): Promise<void> {
+    this.#wanted = JSON.stringify({
+      version_info: String(version),
+      resources: [{ '@type': ASSIGNMENT_TYPE, ...assignmentJson(set) }],
+    });
+    this.#writing ??= this.#writeWanted().finally(() => {
+      this.#writing = undefined;
+    });
+    return this.#writing;
+  }
+
+  async #writeWanted(): Promise<void> {
+    while (this.#wanted !== undefined) {
+      const text = this.#wanted;
+      this.#wanted = undefined;
+      if (text === this.#written) continue;
+      try {
+        await this.#replace(text);
+        this.#written = text;
+      } catch (error) {
+        this.#log.error({ err: error, path: this.#path }, 'the last known nodes could not be saved');
+      }
+    }
+  }
+
+  async #replace(text: string): Promise<void> {
+    const temporary = `${this.#path}.${process.pid}.tmp`;
+    try {
+      await writeFile(temporary, text, { mode: 0o600 });
+      // A leftover of that name would have kept its own mode.
+      await chmod(temporary, 0o600);
+      await rename(temporary, this.#path);
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import type { EndpointSet } from '../../app/types.ts';
+import type { NodeId } from '../../fleet/types.ts';
+
+/** Updates that take away more than this share of the endpoints, and at least MIN_LOST, are not believed. */
+const MAX_LOST_SHARE = 0.5;
+const MIN_LOST = 2;
+
+export type ShrinkVerdict =
+  | { readonly kind: 'publish' }
+  /** `lost`: nodes that are still configured and would vanish. */
+  | { readonly kind: 'hold'; readonly lost: readonly NodeId[] };
+
+/**
+ * Whether an update may be shown to Envoy. Nodes vanish for two reasons: somebody took them out of the configuration,
+ * which is obeyed, or something on our side failed (a resolver, a bug), which must not take the fleet away.
+ * `configured` are the nodes that the configuration names now.
+ */
+export function judgeShrink(
+  published: EndpointSet,
+  next: EndpointSet,
+  configured: ReadonlySet<NodeId>,
+): ShrinkVerdict {
+  const kept = new Set(next.endpoints.map(({ node }) => node));
+  const lost = published.endpoints
+    .map(({ node }) => node)
+    .filter((id) => !kept.has(id) && configured.has(id));
+  if (lost.length === 0) return { kind: 'publish' };
+  const wouldBeEmpty = next.endpoints.length === 0;
+  const isMost = lost.length >= MIN_LOST && lost.length > published.endpoints.length * MAX_LOST_SHARE;
+  return wouldBeEmpty || isMost ? { kind: 'hold', lost } : { kind: 'publish' };
+}

@@ -1,0 +1,214 @@
+import { type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { errorReply } from '../../app/error-reply.ts';
+import type { FleetReads } from '../../app/fleet-reads.ts';
+import type { Log } from '../../app/log.ts';
+import type { Clock } from '../../app/ports.ts';
+import type { EnvoyTelemetry } from '../../app/telemetry-port.ts';
+import type { RequestRouter } from '../../app/types.ts';
+import { BodyScanner } from '../../request/body-scanner.ts';
+import { apiFamily, inferenceEndpoint } from '../../request/endpoints.ts';
+import { RouterError } from '../../request/errors.ts';
+import { scanBones } from '../../request/scan-bones.ts';
+import type { InferenceEndpoint, RouteRequest } from '../../request/types.ts';
+import type {
+  HttpBody,
+  HttpHeaders,
+  ProcessingRequest,
+  ProcessingResponse,
+} from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
+import type { Replies } from './replies.ts';
+import { type RequestHead, readHead } from './request-head.ts';
+import { decide, INITIAL, receive, STEPS, type Step, type StreamState } from './state.ts';
+import type { Turns } from './turns.ts';
+
+export interface ProcessorDependencies {
+  readonly router: RequestRouter;
+  readonly reads: FleetReads;
+  readonly telemetry: EnvoyTelemetry;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export type ProcessCall = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;
+
+/** Bytes of a body read in one go: well under a millisecond even where the body is made to be slow. */
+const SLICE_BYTES = 128 * 1024;
+
+/** One request's stream. Whatever happens to it, the router hears exactly once that the request is over. */
+export class ProcessStream {
+  readonly #call: ProcessCall;
+  readonly #deps: ProcessorDependencies;
+  readonly #replies: Replies;
+  readonly #turns: Turns;
+  #state: StreamState = INITIAL;
+  #head: RequestHead | undefined;
+  #endpoint: InferenceEndpoint | undefined;
+  #decisionId: string | undefined;
+  #askedAt = 0;
+  #isOver = false;
+
+  constructor(call: ProcessCall, deps: ProcessorDependencies, replies: Replies, turns: Turns) {
+    this.#call = call;
+    this.#deps = deps;
+    this.#replies = replies;
+    this.#turns = turns;
+  }
+
+  /** `onOver` runs once, when the stream is over for whatever reason. */
+  start(onOver: () => void): void {
+    const over = () => {
+      if (this.#isOver) return;
+      this.#isOver = true;
+      this.#state = decide(this.#state, 'ended');
+      this.#finish();
+      onOver();
+    };
+    this.#call.on('data', (message: ProcessingRequest) => this.#receive(message));
+    this.#call.on('end', () => {
+      over();
+      this.#call.end();
+    });
+    this.#call.on('cancelled', over);
+    this.#call.on('error', over);
+    this.#call.on('close', over);
+  }
+
+  #receive(message: ProcessingRequest): void {
+    if (this.#isOver) return;
+    const step = stepOf(message);
+    const { state, action } = receive(this.#state, step);
+    this.#state = state;
+    this.#askedAt = this.#deps.clock.now();
+    if (action === 'ignore') return;
+    if (action === 'violate' || step === undefined) {
+      this.#violate(step);
+    } else if (action === 'continue') {
+      this.#send(this.#replies.continue(step));
+    } else {
+      this.#guard(step, () => {
+        if (action === 'decide_by_head') this.#decideByHead(message, message.request_headers ?? {});
+        else this.#decideByBody(message.request_body ?? {});
+      });
+    }
+  }
+
+  #decideByHead(message: ProcessingRequest, headers: HttpHeaders): void {
+    const head = readHead(message, headers);
+    this.#head = head;
+    const read = this.#deps.reads.read(head.method, head.path, head.query);
+    if (read !== undefined) {
+      this.#endWith(this.#replies.read(read));
+      return;
+    }
+    const endpoint = inferenceEndpoint(head.path);
+    if (endpoint === undefined || head.method !== 'POST')
+      throw new RouterError('not_allowed', 'this path is not allowed here');
+    this.#endpoint = endpoint;
+    if (!head.hasBody) throw new RouterError('missing_body', 'missing request body');
+    if (head.encoding !== '')
+      throw new RouterError('unsupported_encoding', 'compressed request bodies are not supported');
+    const request =
+      head.bones === undefined ? undefined : scanBones(head.bones, endpoint, bodyBytes(head, head.bones));
+    if (request === undefined) {
+      this.#state = decide(this.#state, 'ask_body');
+      this.#send(this.#replies.askBody());
+    } else {
+      this.#route(request, 'request_headers');
+    }
+  }
+
+  #decideByBody(message: HttpBody): void {
+    const bytes = message.body ?? EMPTY;
+    const endpoint = this.#endpoint;
+    if (bytes.length === 0) throw new RouterError('missing_body', 'missing request body');
+    if (endpoint === undefined) throw new Error('a body came without an endpoint');
+    const scanner = new BodyScanner(endpoint, bytes.length);
+    if (scanner.step(bytes, SLICE_BYTES)) {
+      this.#route(scanner.result(), 'request_body');
+      return;
+    }
+    this.#turns.add(() => {
+      let isDone = true;
+      this.#guard('request_body', () => {
+        // The client may have gone, or Envoy answered by itself, while the body waited for its turn.
+        if (this.#isOver || this.#state.phase !== 'scanning') return;
+        isDone = scanner.step(bytes, SLICE_BYTES);
+        if (isDone) this.#route(scanner.result(), 'request_body');
+      });
+      return isDone;
+    });
+  }
+
+  #route(request: RouteRequest, step: 'request_headers' | 'request_body'): void {
+    const decision = this.#deps.router.route(request);
+    this.#decisionId = decision.id;
+    this.#state = decide(this.#state, 'answered');
+    this.#send(this.#replies.routed(decision, step));
+  }
+
+  /** A refusal is told to the client; anything else fails open, so that a defect of ours costs no request. */
+  #guard(step: Step, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof RouterError) this.#refuse(error);
+      else this.#failOpen(step, error);
+    }
+  }
+
+  #refuse(error: RouterError): void {
+    const path = this.#head?.path ?? '';
+    this.#deps.router.refused(error.code);
+    const family = this.#endpoint?.family ?? apiFamily(path);
+    this.#endWith(this.#replies.refusal(errorReply(error, family, this.#head?.requestId), error.code));
+  }
+
+  #failOpen(step: Step, error: unknown): void {
+    this.#deps.log.error(
+      { err: error, path: this.#head?.path },
+      'a request could not be routed and goes on without',
+    );
+    this.#finish();
+    this.#state = decide(this.#state, 'answered');
+    this.#send(this.#replies.continue(step));
+  }
+
+  #violate(step: Step | undefined): void {
+    this.#deps.log.warn({ step: step ?? 'unknown' }, 'an ext_proc stream broke the protocol and was ended');
+    this.#finish();
+    this.#call.emit('error', { code: status.INVALID_ARGUMENT, details: `unexpected ${step ?? 'message'}` });
+  }
+
+  #endWith(reply: ProcessingResponse): void {
+    this.#state = decide(this.#state, 'ended');
+    this.#send(reply);
+    this.#call.end();
+  }
+
+  #send(reply: ProcessingResponse): void {
+    this.#call.write(reply);
+    this.#deps.telemetry.processorAnswered((this.#deps.clock.now() - this.#askedAt) / 1000);
+  }
+
+  #finish(): void {
+    const id = this.#decisionId;
+    if (id === undefined) return;
+    this.#decisionId = undefined;
+    try {
+      this.#deps.router.finish(id);
+    } catch (error) {
+      this.#deps.log.error({ err: error, decision: id }, 'a finished request could not be noted');
+    }
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+function stepOf(message: ProcessingRequest): Step | undefined {
+  return STEPS.find((step) => message[step] !== undefined && message[step] !== null);
+}
+
+/** Chunked bodies do not say how long they are; their bones are a lower bound. */
+function bodyBytes(head: RequestHead, bones: string): number {
+  return head.contentLength ?? Buffer.byteLength(bones);
+}

@@ -1,0 +1,55 @@
+import { loadService } from '../grpc/load-proto.ts';
+import type { GrpcService } from '../grpc/service.ts';
+import { type ProcessCall, type ProcessorDependencies, ProcessStream } from './process-stream.ts';
+import { Replies } from './replies.ts';
+import { Turns } from './turns.ts';
+
+export interface ProcessorOptions {
+  /** Asks Envoy for response headers as well. Costs one more message; the access log tells the served node without. */
+  readonly wantsResponseHeaders?: boolean;
+}
+
+/** Envoy's external processor: one stream per request. */
+export class ProcessorService implements GrpcService {
+  readonly definition = loadService(
+    'envoy/service/ext_proc/v3/external_processor.proto',
+    'envoy.service.ext_proc.v3.ExternalProcessor',
+  );
+  readonly implementation = { Process: (call: ProcessCall) => this.#open(call) };
+  readonly #deps: ProcessorDependencies;
+  readonly #replies: Replies;
+  readonly #turns: Turns;
+  #openStreams = 0;
+  #onIdle: (() => void)[] = [];
+
+  constructor(deps: ProcessorDependencies, options: ProcessorOptions = {}) {
+    this.#deps = deps;
+    this.#replies = new Replies({ wantsResponseHeaders: options.wantsResponseHeaders ?? false });
+    this.#turns = new Turns(() => deps.clock.now(), setImmediate);
+  }
+
+  /** Requests under way. */
+  get openStreams(): number {
+    return this.#openStreams;
+  }
+
+  settled(): Promise<void> {
+    if (this.#openStreams === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #open(call: ProcessCall): void {
+    this.#openStreams += 1;
+    this.#deps.telemetry.processorStreamOpened();
+    new ProcessStream(call, this.#deps, this.#replies, this.#turns).start(() => this.#closed());
+  }
+
+  #closed(): void {
+    this.#openStreams -= 1;
+    this.#deps.telemetry.processorStreamClosed();
+    if (this.#openStreams > 0) return;
+    const waiting = this.#onIdle;
+    this.#onIdle = [];
+    for (const resolve of waiting) resolve();
+  }
+}
