@@ -6,7 +6,7 @@ import {
 } from './health.ts';
 import { learn } from './learn.ts';
 import type { HealthParams } from './params.ts';
-import { withoutModel, withResident, withTags } from './residency.ts';
+import { withoutModel, withPresumed, withResident, withTags } from './residency.ts';
 import type { Health, Learnt, NodeRecord, Observation } from './types.ts';
 
 /**
@@ -43,7 +43,7 @@ export function observe(
     case 'attempt_served': {
       const { model, service } = observation;
       const learnt = learn(node.learnt, model, node.models.get(model), service);
-      const served = withLearnt(node, learnt);
+      const served = withLearnt(withPresumed(node, model, service), learnt);
       return withHealth(served, healthAfterServed(node.health, model, params, now));
     }
   }

@@ -1,4 +1,4 @@
-import type { Learnt, ModelKey, ModelOnDisk, NodeRecord, ResidentModel } from './types.ts';
+import type { Learnt, ModelKey, ModelOnDisk, NodeRecord, ResidentModel, ServiceTimes } from './types.ts';
 
 /** Weight of the newest round trip in the smoothed one. */
 const RTT_WEIGHT = 0.3;
@@ -44,6 +44,31 @@ export function withoutModel(node: NodeRecord, key: ModelKey): NodeRecord {
   models.delete(key);
   resident.delete(key);
   return { ...node, models, resident };
+}
+
+/**
+ * A request was answered by a model that the last /api/ps did not list: it is in memory since. The next poll tells its
+ * real figures; until then the following request should already find its way to it.
+ */
+export function withPresumed(node: NodeRecord, key: ModelKey, service: ServiceTimes): NodeRecord {
+  const { wasWarm, loadMs, promptTokens, completionTokens } = service;
+  const hasRun =
+    wasWarm || loadMs !== undefined || promptTokens !== undefined || completionTokens !== undefined;
+  const onDisk = node.models.get(key);
+  if (!hasRun || onDisk === undefined || node.resident.has(key)) return node;
+  const { name, digest, sizeBytes, details } = onDisk;
+  for (const loaded of node.resident.values()) if (digest !== '' && loaded.digest === digest) return node;
+  const presumed: ResidentModel = {
+    key,
+    name,
+    digest,
+    sizeBytes,
+    vramBytes: sizeBytes,
+    contextLength: undefined,
+    expiresAt: '',
+    details,
+  };
+  return { ...node, resident: new Map(node.resident).set(key, presumed) };
 }
 
 function byKey<T extends { readonly key: ModelKey }>(models: readonly T[]): Map<ModelKey, T> {

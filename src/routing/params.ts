@@ -1,0 +1,109 @@
+/**
+ * Every figure that routing takes for granted, in one place. What an operator sets comes first; the rest are priors:
+ * used until the fleet has shown its own figures, and the weights of what cannot be measured.
+ */
+export interface RoutingParams {
+  /** Nodes that one request may try, the first included. */
+  readonly maxAttempts: number;
+  /** How long a warm, idle node may take to its first byte. */
+  readonly firstByteTimeoutMs: number;
+  /** How much longer it may take where the model must be loaded. */
+  readonly loadTimeoutMs: number;
+  /** How long a whole answer may take where its headers come at its end. */
+  readonly answerTimeoutMs: number;
+
+  /** Load rate of a node that was never seen loading, bytes of weights per second. */
+  readonly defaultLoadBytesPerSecond: number;
+  /** Part of every load that does not depend on the size. */
+  readonly loadStartSeconds: number;
+  /** Size of a model whose node does not say, bytes. */
+  readonly defaultModelBytes: number;
+  /** VRAM that a model takes, as a multiple of its size on disk: KV cache and graph come on top of the weights. */
+  readonly vramPerDiskByte: number;
+  /** Share of a load that is still to come when one is known to run. */
+  readonly loadLeftShare: number;
+  /** Nodes that may load one model at the same time; a further one would only evict what others use. */
+  readonly maxParallelLoads: number;
+  /** Added to the load on nodes beyond `maxParallelLoads`. */
+  readonly extraLoadSeconds: number;
+
+  /** Duration of a generation on a model that was never seen at work. */
+  readonly defaultServiceSeconds: number;
+  /** The same for embeddings. */
+  readonly defaultEmbedSeconds: number;
+  /** What another model's running request takes from this one, as a share of its duration: they share the GPU. */
+  readonly contentionShare: number;
+
+  /** Chance that an evicted model that runs nothing of ours is asked for again. */
+  readonly idleReuse: number;
+  /** Chance that a load evicts something on a node whose VRAM is unknown. */
+  readonly unknownEviction: number;
+  /** Models that Ollama keeps loaded on one GPU by default; at this many, one more most likely evicts. */
+  readonly usualLoadedModels: number;
+  readonly fullEviction: number;
+  /** Cost of a model that is larger than all VRAM of the node: part of it runs on the CPU. */
+  readonly oversizeSeconds: number;
+
+  /** First-token work of a warm, idle node of weight 1. */
+  readonly baseSeconds: number;
+  /** Bytes of body that a node of weight 1 reads into the model per second. */
+  readonly prefillBytesPerSecond: number;
+  /** Longest such reading: what does not fit the context is cut off, and images are not read by the byte. */
+  readonly maxPrefillSeconds: number;
+
+  /** Cost of a node at which every request fails; grows with the square of the share that does. */
+  readonly failureSeconds: number;
+  /** Cost of a node whose last poll or request failed; twice that where it is down and there is no other. */
+  readonly suspectSeconds: number;
+  /** Cost of being the one request that finds out whether a stuck model works again. */
+  readonly halfOpenSeconds: number;
+  /** Cost of a node of which no poll has told anything yet. */
+  readonly unknownSeconds: number;
+  /** Age of the view of a node's memory that is normal. */
+  readonly freshMs: number;
+  /** Cost of each second of age beyond that, and the most it may come to. */
+  readonly stalePerSecond: number;
+  readonly maxStaleSeconds: number;
+
+  /** What a client is told to wait when no node can take its request. */
+  readonly retryAfterSeconds: number;
+}
+
+export const DEFAULT_ROUTING: RoutingParams = {
+  maxAttempts: 3,
+  firstByteTimeoutMs: 60_000,
+  loadTimeoutMs: 300_000,
+  answerTimeoutMs: 600_000,
+
+  defaultLoadBytesPerSecond: 500 * 1024 ** 2,
+  loadStartSeconds: 1,
+  defaultModelBytes: 4 * 1024 ** 3,
+  vramPerDiskByte: 1.2,
+  loadLeftShare: 0.5,
+  maxParallelLoads: 2,
+  extraLoadSeconds: 600,
+
+  defaultServiceSeconds: 5,
+  defaultEmbedSeconds: 0.5,
+  contentionShare: 0.1,
+
+  idleReuse: 0.3,
+  unknownEviction: 0.5,
+  usualLoadedModels: 3,
+  fullEviction: 0.9,
+  oversizeSeconds: 30,
+
+  baseSeconds: 0.05,
+  prefillBytesPerSecond: 8_000,
+  maxPrefillSeconds: 10,
+
+  failureSeconds: 30,
+  suspectSeconds: 60,
+  halfOpenSeconds: 10,
+  unknownSeconds: 5,
+  freshMs: 3_000,
+  stalePerSecond: 0.2,
+  maxStaleSeconds: 5,
+
+  retryAfterSeconds: 2,
+};

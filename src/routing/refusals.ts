@@ -1,0 +1,28 @@
+import { RouterError } from '../request/errors.ts';
+import type { RouteRequest } from '../request/types.ts';
+import type { RoutingParams } from './params.ts';
+
+const MAX_ECHO = 80;
+
+/** No node has the model. Worded as Ollama does, whose embedding endpoints have their own sentence. */
+export function modelNotFound(request: RouteRequest): RouterError {
+  const name = echo(request);
+  const { family, operation } = request.endpoint;
+  const isNativeEmbed = family === 'ollama' && operation === 'embed';
+  return new RouterError(
+    'model_not_found',
+    isNativeEmbed ? `model "${name}" not found, try pulling it first` : `model '${name}' not found`,
+  );
+}
+
+/** Nodes have the model, but none can take a request now. */
+export function noNodeFor(request: RouteRequest, params: RoutingParams): RouterError {
+  return new RouterError('no_node', `no node can serve model '${echo(request)}' now`, {
+    retryAfterSeconds: params.retryAfterSeconds,
+  });
+}
+
+function echo(request: RouteRequest): string {
+  const { raw } = request.model;
+  return raw.length <= MAX_ECHO ? raw : `${raw.slice(0, MAX_ECHO - 1)}…`;
+}

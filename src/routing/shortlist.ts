@@ -1,0 +1,49 @@
+import type { Random } from './random.ts';
+
+/**
+ * The best few of many, best first, without sorting the many. Equal costs are ordered by chance; the random source is
+ * asked only for entries that may get in.
+ */
+export class Shortlist<T> {
+  readonly items: T[] = [];
+  readonly seconds: number[] = [];
+  readonly ties: number[] = [];
+  readonly #capacity: number;
+  readonly #random: Random;
+
+  constructor(capacity: number, random: Random) {
+    this.#capacity = capacity;
+    this.#random = random;
+  }
+
+  offer(item: T, seconds: number): void {
+    const last = this.seconds.at(-1);
+    const isFull = this.items.length >= this.#capacity;
+    if (isFull && last !== undefined && seconds > last) return;
+    this.#insert(item, seconds, this.#random());
+  }
+
+  /** Takes the entries of another list over, each dearer by `extraSeconds`. */
+  absorb(other: Shortlist<T>, extraSeconds: number): void {
+    for (const [i, item] of other.items.entries()) {
+      this.#insert(item, (other.seconds[i] ?? 0) + extraSeconds, other.ties[i] ?? 0);
+    }
+  }
+
+  #insert(item: T, seconds: number, tie: number): void {
+    let at = this.items.length;
+    while (at > 0) {
+      const before = this.seconds[at - 1] ?? 0;
+      if (before < seconds || (before === seconds && (this.ties[at - 1] ?? 0) <= tie)) break;
+      at -= 1;
+    }
+    if (at >= this.#capacity) return;
+    this.items.splice(at, 0, item);
+    this.seconds.splice(at, 0, seconds);
+    this.ties.splice(at, 0, tie);
+    if (this.items.length <= this.#capacity) return;
+    this.items.pop();
+    this.seconds.pop();
+    this.ties.pop();
+  }
+}

@@ -1,0 +1,24 @@
+import type { NodeView } from '../../fleet/types.ts';
+import type { Facts } from '../facts.ts';
+import type { RoutingParams } from '../params.ts';
+
+/**
+ * Seconds that stand for doubt. The share of failed requests counts by its square: a rare failure costs little, as the
+ * next node in the list takes over within milliseconds, while a node that fails at once, and so looks idle, must not
+ * draw the traffic to itself. A stale view costs a little: the node is perhaps as it was.
+ */
+export function trustSeconds(facts: Facts, params: RoutingParams, now: number): number {
+  const { node } = facts;
+  let seconds = params.failureSeconds * node.failureRate * node.failureRate;
+  if (node.status === 'suspect') seconds += params.suspectSeconds;
+  if (node.status === 'down') seconds += 2 * params.suspectSeconds;
+  if (facts.isStuck) seconds += params.suspectSeconds;
+  if (facts.isHalfOpen) seconds += params.halfOpenSeconds;
+  return seconds + stalenessSeconds(node, params, now);
+}
+
+function stalenessSeconds(node: NodeView, params: RoutingParams, now: number): number {
+  if (node.residentAt === undefined) return Math.max(params.unknownSeconds, params.maxStaleSeconds);
+  const staleMs = Math.max(0, now - node.residentAt - params.freshMs);
+  return Math.min(params.maxStaleSeconds, (staleMs / 1000) * params.stalePerSecond);
+}
