@@ -1,0 +1,73 @@
+-- tap: reads token counts and durations from the last 2 KiB of an answer, and whether it ended as it should.
+-- Chunks pass on at once and unchanged; per chunk only its last bytes are copied.
+local find, match, sub = string.find, string.match, string.sub
+local TAIL = 2048
+local ROOM = 8192 -- bytes collected before all but the last TAIL are dropped
+
+-- Names in the metadata, and what the APIs call them.
+local NUMBERS = {
+  { "prompt_tokens", "prompt_eval_count", "prompt_tokens", "input_tokens" },
+  { "completion_tokens", "eval_count", "completion_tokens", "output_tokens" },
+  { "total_ns", "total_duration" },
+  { "load_ns", "load_duration" },
+  { "prompt_eval_ns", "prompt_eval_duration" },
+  { "eval_ns", "eval_duration" },
+}
+-- Any of these in the tail of an event stream says that it ended as it should.
+local LAST_EVENTS = { "[DONE]", '"message_stop"', '"response.completed"', '"response.incomplete"' }
+
+local function tail_of(handle)
+  local parts, n, size = {}, 0, 0
+  for chunk in handle:bodyChunks() do
+    local len = chunk:length()
+    if len > 0 then
+      local take = len < TAIL and len or TAIL
+      if size + take > ROOM then
+        parts = { sub(table.concat(parts), -TAIL) }
+        n, size = 1, #parts[1]
+      end
+      n = n + 1
+      parts[n] = chunk:getBytes(len - take, take)
+      size = size + take
+    end
+  end
+  return sub(table.concat(parts), -TAIL)
+end
+
+-- An error in the last line, or a stream whose last line is not the last one it should have.
+local function lines_broken(tail)
+  local last = match(tail, "([^\n]*)%s*$")
+  return find(last, '^{"error":') ~= nil
+    or not (find(last, '"done":true', 1, true) or find(last, '"total_duration":', 1, true))
+end
+
+local function events_broken(tail)
+  for _, event in ipairs(LAST_EVENTS) do
+    if find(tail, event, 1, true) then return false end
+  end
+  return true
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get(":status") ~= "200" then return end
+  local kind = headers:get("content-type") or ""
+  local lines = find(kind, "application/x-ndjson", 1, true) ~= nil
+  local events = find(kind, "text/event-stream", 1, true) ~= nil
+  if not (lines or events or find(kind, "application/json", 1, true)) then return end
+  local tail = tail_of(handle)
+  -- A handle to the metadata does not survive the waiting above: fetched here.
+  local metadata = handle:streamInfo():dynamicMetadata()
+  for _, names in ipairs(NUMBERS) do
+    for i = 2, #names do
+      local digits = match(tail, '.*"' .. names[i] .. '"%s*:%s*(%d+)')
+      if digits then
+        metadata:set("warmpath.tap", names[1], tonumber(digits))
+        break
+      end
+    end
+  end
+  if (lines and lines_broken(tail)) or (events and events_broken(tail)) then
+    metadata:set("warmpath.tap", "error", true)
+  end
+end

@@ -1,0 +1,156 @@
+import { CLUSTER, METADATA } from '../names.ts';
+import { any, extension, type Message, seconds } from './message.ts';
+import { nodeProtocol, transportSockets } from './node-protocol.ts';
+import type { BootstrapOptions, SocketTarget } from './options.ts';
+import { address } from './sockets.ts';
+
+/** More than the machine can hold: what limits requests is our own admission, never Envoy's breakers. */
+const UNLIMITED = 1_000_000;
+
+/** The nodes twice, live and last known, and the control plane. */
+export function clusters(options: BootstrapOptions): readonly Message[] {
+  return [liveNodes(options), lastKnownNodes(options), controlPlane(options)];
+}
+
+/** Endpoints from our EDS server; ext_proc names the ones to try, in order. */
+function liveNodes(options: BootstrapOptions): Message {
+  return {
+    ...nodeCluster(CLUSTER.nodes, options),
+    eds_cluster_config: {
+      service_name: CLUSTER.nodes,
+      eds_config: {
+        resource_api_version: 'V3',
+        initial_fetch_timeout: '0.5s',
+        api_config_source: {
+          api_type: 'GRPC',
+          transport_api_version: 'V3',
+          grpc_services: [
+            {
+              envoy_grpc: {
+                cluster_name: CLUSTER.warmpath,
+                retry_policy: { retry_back_off: { base_interval: '0.05s', max_interval: '0.5s' } },
+              },
+            },
+          ],
+        },
+      },
+    },
+    load_balancing_policy: {
+      policies: [
+        {
+          typed_extension_config: extension(
+            'override',
+            'envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost',
+            {
+              // Never from a header: a client could send one.
+              override_host_sources: [{ metadata: destinationKey('') }],
+              selected_host_key: destinationKey('-served'),
+              fallback_policy: leastRequest(),
+            },
+          ),
+        },
+      ],
+    },
+  };
+}
+
+/** Endpoints from the file that the control plane last wrote: works when it is gone. */
+function lastKnownNodes(options: BootstrapOptions): Message {
+  const path = options.lastKnownFile;
+  return {
+    ...nodeCluster(CLUSTER.lastKnown, options),
+    eds_cluster_config: {
+      service_name: CLUSTER.lastKnown,
+      eds_config: {
+        resource_api_version: 'V3',
+        path_config_source: { path, watched_directory: { path: directory(path) } },
+      },
+    },
+    load_balancing_policy: leastRequest(),
+  };
+}
+
+function nodeCluster(name: string, options: BootstrapOptions): Message {
+  return {
+    name,
+    type: 'EDS',
+    connect_timeout: seconds(options.timeouts.connect),
+    circuit_breakers: breakers(),
+    // Unhealthy nodes are used only when no healthy one is left.
+    common_lb_config: { healthy_panic_threshold: { value: 1 } },
+    upstream_connection_options: {
+      tcp_keepalive: { keepalive_time: 30, keepalive_interval: 10, keepalive_probes: 3 },
+    },
+    transport_socket_matches: transportSockets(options.tls),
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': nodeProtocol(),
+    },
+  };
+}
+
+/** ext_proc, EDS, access log. A hung control plane is out after one failed check: no request waits for it after that. */
+function controlPlane({ grpc }: BootstrapOptions): Message {
+  return {
+    name: CLUSTER.warmpath,
+    type: needsDns(grpc) ? 'STRICT_DNS' : 'STATIC',
+    connect_timeout: '0.5s',
+    circuit_breakers: breakers(),
+    common_lb_config: { healthy_panic_threshold: { value: 0 } },
+    health_checks: [
+      {
+        timeout: '0.4s',
+        interval: '1s',
+        no_traffic_interval: '1s',
+        unhealthy_threshold: 1,
+        healthy_threshold: 1,
+        grpc_health_check: {},
+      },
+    ],
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any(
+        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        { explicit_http_config: { http2_protocol_options: {} } },
+      ),
+    },
+    load_assignment: {
+      cluster_name: CLUSTER.warmpath,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(grpc) } }] }],
+    },
+  };
+}
+
+function leastRequest(): Message {
+  return {
+    policies: [
+      {
+        typed_extension_config: extension(
+          'least-request',
+          'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest',
+        ),
+      },
+    ],
+  };
+}
+
+/** Where ext_proc's ranked list stands, and where Envoy notes which of them it took. */
+function destinationKey(suffix: string): Message {
+  return { key: METADATA.lb, path: [{ key: `${METADATA.destination}${suffix}` }] };
+}
+
+function breakers(): Message {
+  const unlimited = {
+    max_connections: UNLIMITED,
+    max_pending_requests: UNLIMITED,
+    max_requests: UNLIMITED,
+    max_retries: UNLIMITED,
+  };
+  return { thresholds: [{ priority: 'DEFAULT', ...unlimited }] };
+}
+
+function needsDns(target: SocketTarget): boolean {
+  return target.kind === 'tcp' && !/^[0-9.]+$|:/.test(target.host);
+}
+
+function directory(path: string): string {
+  return path.slice(0, path.lastIndexOf('/')) || '/';
+}

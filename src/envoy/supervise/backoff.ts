@@ -1,0 +1,24 @@
+import type { Random } from '../../app/ports.ts';
+
+const FIRST_MS = 100;
+const LONGEST_MS = 10_000;
+/** Having run this long, the next crash is a new one. */
+const STEADY_MS = 30_000;
+
+/** How long to wait before starting a crashed process again: at once the first time, then doubling, with jitter. */
+export class RestartBackoff {
+  readonly #random: Random;
+  #crashes = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  /** Delay in ms after a run of `ranMs`. */
+  next(ranMs: number): number {
+    if (ranMs >= STEADY_MS) this.#crashes = 0;
+    const full = Math.min(LONGEST_MS, FIRST_MS * 2 ** this.#crashes);
+    this.#crashes++;
+    return full / 2 + (full / 2) * this.#random();
+  }
+}
