@@ -1,0 +1,37 @@
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
+
+/**
+ * Ends the run with one plain line, `N passed, N failed` (and `, N skipped`), preceded by every skipped test and its
+ * reason. A run in which nothing ran fails; with CI=true a skipped test fails the run too.
+ */
+export default class SummaryReporter implements Reporter {
+  readonly #write: (line: string) => void;
+  readonly #isStrict: boolean;
+
+  constructor(
+    write: (line: string) => void = (line) => process.stdout.write(`${line}\n`),
+    isStrict = process.env.CI === 'true',
+  ) {
+    this.#write = write;
+    this.#isStrict = isStrict;
+  }
+
+  onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
+    const tests = modules.flatMap((module) => [...module.children.allTests()]);
+    const count = (state: string): number => tests.filter((test) => test.result().state === state).length;
+    const brokenFiles = modules.filter((module) => module.errors().length > 0).length;
+    const skipped = tests.filter((test) => test.result().state === 'skipped');
+    const [passed, failed] = [count('passed'), count('failed') + brokenFiles + errors.length];
+    for (const test of skipped) this.#write(`skipped: ${test.fullName}: ${reasonOf(test)}`);
+    if (this.#isStrict && skipped.length > 0) this.#write('CI=true: a skipped test counts as a failure');
+    if (passed + failed === 0) this.#write('no test ran');
+    const last = skipped.length > 0 ? `, ${skipped.length} skipped` : '';
+    this.#write(`${passed} passed, ${failed} failed${last}`);
+    if (passed + failed === 0 || (this.#isStrict && skipped.length > 0)) process.exitCode = 1;
+  }
+}
+
+function reasonOf(test: TestCase): string {
+  const result = test.result();
+  return (result.state === 'skipped' ? result.note : undefined) ?? 'no reason given';
+}
