@@ -34,7 +34,7 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
     bodyLimit: 1024,
     requestTimeout: 10_000,
     connectionTimeout: 30_000,
-    maxParamLength: 128,
+    routerOptions: { maxParamLength: 128 },
     forceCloseConnections: true,
     return503OnClosing: false,
   });

@@ -20,7 +20,7 @@ export function renderTable(
   width: number,
 ): string {
   const blocks = [columns.map((column) => column.title), ...rows].map((row) => row.map(linesOf));
-  const widths = fit(columns, blocks, width);
+  const widths = fitWidths(columns, blocks, width);
   const lines: string[] = [];
   for (const block of blocks) {
     const height = Math.max(1, ...block.map((cell) => cell.length));
@@ -38,7 +38,11 @@ function linesOf(cell: Cell): readonly string[] {
   return typeof cell === 'string' ? [cell] : cell;
 }
 
-function fit(columns: readonly Column[], blocks: readonly (readonly string[])[][], width: number): number[] {
+function fitWidths(
+  columns: readonly Column[],
+  blocks: readonly (readonly string[])[][],
+  width: number,
+): number[] {
   const widths = columns.map((_, index) =>
     Math.max(0, ...blocks.flatMap((block) => (block[index] ?? []).map(visibleLength))),
   );

@@ -31,7 +31,7 @@ export function createEnvoyMetrics(registry: Registry): EnvoyTelemetry {
   });
   return {
     processorAnswered: (seconds) => {
-      if (seconds >= 0) answers.observe(seconds);
+      if (seconds >= 0 && seconds < Infinity) answers.observe(seconds);
     },
     processorStreamOpened: () => streams.inc(),
     processorStreamClosed: () => streams.dec(),

@@ -23,7 +23,10 @@ export function createFleetMetrics(
   const vramTotal = gauge('node_vram_total_bytes', 'VRAM, where it is known.', ['node']);
   const pollAge = gauge('node_poll_age_seconds', 'Since the last good answer of /api/ps.', ['node']);
   const nodeInflight = gauge('node_inflight', 'Running requests of this replica.', ['node']);
-  const inflight = gauge('inflight', 'Running requests of this replica by node and model.', ['node', 'model']);
+  const inflight = gauge('inflight', 'Running requests of this replica by node and model.', [
+    'node',
+    'model',
+  ]);
   const resident = gauge('model_resident', '1 for a model in the memory of a node.', ['node', 'model']);
   const modelVram = gauge('model_vram_bytes', 'VRAM that a resident model takes.', ['node', 'model']);
   const leases = gauge('leases_open', 'Leases that this replica holds.', []);
@@ -37,7 +40,8 @@ export function createFleetMetrics(
     failureRate.set({ node: label }, finite(node.failureRate));
     vramUsed.set({ node: label }, finite(node.vramUsedBytes));
     if (node.vramTotalBytes !== undefined) vramTotal.set({ node: label }, finite(node.vramTotalBytes));
-    if (node.residentAt !== undefined) pollAge.set({ node: label }, Math.max(0, now - node.residentAt) / 1000);
+    if (node.residentAt !== undefined)
+      pollAge.set({ node: label }, Math.max(0, now - node.residentAt) / 1000);
   };
 
   return (fleet) => {
@@ -83,7 +87,9 @@ class ModelLabels {
   }
 
   of(node: string, model: string): string {
-    if (!this.#snapshot.byModel.has(model)) return OTHER;
+    const isKnown =
+      this.#snapshot.byModel.has(model) || this.#snapshot.byId.get(node)?.warm.has(model) === true;
+    if (!isKnown) return OTHER;
     const pair = `${node}\n${model}`;
     if (this.#pairs.has(pair)) return model;
     if (this.#pairs.size >= this.#cap) return OTHER;

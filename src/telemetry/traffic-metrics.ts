@@ -1,12 +1,14 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { EndedRequest, Telemetry } from '../app/telemetry-port.ts';
-import { BoundedLabels, OTHER } from './bounded-labels.ts';
+import { type BoundedLabels, OTHER } from './bounded-labels.ts';
 import { CounterChildren } from './counter-children.ts';
 
 /** From a loopback answer to the longest cold load. */
 const FIRST_BYTE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300];
 const DURATION_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800];
-const ERROR_BUCKETS = [-60, -10, -5, -2, -1, -0.5, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60];
+const ERROR_BUCKETS = [
+  -60, -10, -5, -2, -1, -0.5, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60,
+];
 
 /** Counts decisions, attempts and ended requests. `paths` are the only values of the label `path`. */
 export function createTrafficMetrics(
@@ -75,12 +77,13 @@ export function createTrafficMetrics(
     buckets: DURATION_BUCKETS,
     registers,
   });
+  for (const path of paths) duration.zero({ path });
   const durations = new Map([...paths, OTHER].map((path) => [path, duration.labels(path)]));
 
   const ended = (request: EndedRequest): void => {
     const path = paths.has(request.path) ? request.path : OTHER;
     requests.add(1, path, statusLabel(request.status), request.end);
-    if (request.attempts > 1) retries.inc(request.attempts - 1);
+    if (request.attempts > 1 && request.attempts < Infinity) retries.inc(request.attempts - 1);
     if (!request.routed && request.node !== undefined) failedOpen.inc();
     if (isDuration(request.totalSeconds)) durations.get(path)?.observe(request.totalSeconds);
     const node = nodes.of(request.node);

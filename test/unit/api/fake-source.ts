@@ -1,0 +1,42 @@
+import type { AdminSource } from '../../../src/api/admin-source.ts';
+import type { DecisionRecord } from '../../../src/app/types.ts';
+import type { NodeRecord } from '../../../src/fleet/types.ts';
+import { aSnapshot } from './fleet-builder.ts';
+
+export function aDecision(id: string, fields: Partial<DecisionRecord> = {}): DecisionRecord {
+  return {
+    id,
+    at: '2026-01-01T00:00:00.000Z',
+    path: '/api/chat',
+    family: 'ollama',
+    operation: 'chat',
+    model: 'alpha:latest',
+    bodyBytes: 120,
+    snapshotVersion: 1,
+    ranking: { nodes: [], rejected: [] },
+    outcome: undefined,
+    ...fields,
+  };
+}
+
+/** A running Warmpath as the admin server sees it: 10 s old, with the nodes given. */
+export function aSource(nodes: readonly NodeRecord[], fields: Partial<AdminSource> = {}): AdminSource {
+  return {
+    version: '1.2.3',
+    replica: 'r1',
+    listen: '0.0.0.0:11434',
+    startedAt: '2026-01-01T00:00:00.000Z',
+    now: () => 10_000,
+    date: () => new Date('2026-01-01T00:00:10Z'),
+    snapshot: () => aSnapshot(nodes, 7, 10_000),
+    records: () => nodes,
+    inflight: () => ({ onNode: () => 0, onModel: () => 0 }),
+    unreadyReasons: () => [],
+    alarms: () => [],
+    envoy: () => undefined,
+    decisions: () => [],
+    decision: () => undefined,
+    explain: ({ model, path }) => ({ model, path, isKnown: false, ranking: { nodes: [], rejected: [] } }),
+    ...fields,
+  };
+}
