@@ -83,12 +83,14 @@ function checkRequired(json: Json, model: string, { shape, work, goType }: Model
     throw new ReplyError(400, message, { isDecoding });
   };
   switch (goType) {
+    case 'ChatRequest':
     case 'EmbeddingRequest':
     case 'ShowRequest':
       if (model === '') fail('model is required');
       break;
     case 'ChatCompletionRequest':
       if (json.messages === undefined || isEmptyList(json.messages)) fail("[] is too short - 'messages'");
+      if (model === '') fail('model is required', false);
       break;
     case 'ResponsesRequest':
       if (model === '') fail('model is required', false);

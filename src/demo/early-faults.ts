@@ -1,5 +1,5 @@
 import type { Clock } from '../app/ports.ts';
-import { type ErrorShape, errorBody, errorContentType } from './error-replies.ts';
+import { type ErrorShape, errorReply } from './error-replies.ts';
 import type { RequestFault } from './faults.ts';
 import type { Reply } from './reply.ts';
 
@@ -54,10 +54,10 @@ async function sendScripted(
   reply: Reply,
   signal: AbortSignal,
 ): Promise<void> {
-  const contentType = fault.contentType ?? errorContentType(shape, false);
+  const refusal = errorReply(shape, fault.status, fault.message ?? 'scripted fault');
+  const contentType = fault.contentType ?? refusal.contentType;
   if (typeof fault.body !== 'function') {
-    const body = fault.body ?? errorBody(shape, fault.status, fault.message ?? 'scripted fault');
-    reply.send(fault.status, body, contentType, { ...fault.headers });
+    reply.send(fault.status, fault.body ?? refusal.body, contentType, { ...fault.headers });
     return;
   }
   reply.begin(fault.status, { 'Content-Type': contentType, ...fault.headers });

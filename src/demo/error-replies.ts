@@ -1,5 +1,9 @@
 import { createHash } from 'node:crypto';
 
+/** How Ollama's own API and its compatibility layers label JSON. The latter end it with a newline. */
+export const OLLAMA_JSON = 'application/json; charset=utf-8';
+export const COMPATIBLE_JSON = 'application/json';
+
 export type ErrorShape = 'ollama' | 'openai' | 'anthropic';
 
 /** A refusal as the client shall see it. */
@@ -15,7 +19,22 @@ export class ReplyError extends Error {
   }
 }
 
-export function errorBody(shape: ErrorShape, status: number, message: string): string {
+/**
+ * A refusal in the shape of the API called. What the compatibility layers themselves refuse (`isDecoding`) looks as
+ * Ollama's own errors do; what they translate has another type and a newline at the end.
+ */
+export function errorReply(
+  shape: ErrorShape,
+  status: number,
+  message: string,
+  { isDecoding = false }: { isDecoding?: boolean } = {},
+): { readonly body: string; readonly contentType: string } {
+  const body = errorObject(shape, status, message);
+  if (shape === 'ollama' || isDecoding) return { body, contentType: OLLAMA_JSON };
+  return { body: `${body}\n`, contentType: COMPATIBLE_JSON };
+}
+
+function errorObject(shape: ErrorShape, status: number, message: string): string {
   switch (shape) {
     case 'ollama':
       return JSON.stringify({ error: message });
@@ -28,10 +47,6 @@ export function errorBody(shape: ErrorShape, status: number, message: string): s
         request_id: `req_${createHash('sha256').update(`${message} ${performance.now()}`).digest('hex').slice(0, 24)}`,
       });
   }
-}
-
-export function errorContentType(shape: ErrorShape, isDecoding: boolean): string {
-  return shape === 'ollama' || isDecoding ? 'application/json; charset=utf-8' : 'application/json';
 }
 
 function openaiType(status: number): string {

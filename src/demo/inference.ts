@@ -4,7 +4,7 @@ import { nanoseconds, ollamaLoadReply, RUNNER_DIED } from './answers/ollama.ts';
 import type { Call } from './call.ts';
 import { untilAborted } from './early-faults.ts';
 import type { Work } from './endpoints.ts';
-import { ReplyError } from './error-replies.ts';
+import { COMPATIBLE_JSON, OLLAMA_JSON, ReplyError } from './error-replies.ts';
 import type { RequestFault } from './faults.ts';
 import type { SimulatedModel } from './models.ts';
 import { pace } from './pace.ts';
@@ -34,8 +34,6 @@ export interface Job {
   readonly fault: RequestFault | undefined;
 }
 
-const JSON_TYPE = 'application/json; charset=utf-8';
-
 /** Runs requests on the models of one node: load, slot, prompt, tokens, statistics. */
 export class Inference {
   readonly #options: InferenceOptions;
@@ -52,14 +50,14 @@ export class Inference {
     const preloads = work.kind === 'answer' && call.isPromptEmpty ? work.preloads : undefined;
     if (preloads !== undefined && call.keepAliveMs === 0) {
       scheduler.unload(model);
-      reply.send(200, ollamaLoadReply(preloads, this.#context(job), 'unload'), JSON_TYPE);
+      reply.send(200, ollamaLoadReply(preloads, this.#context(job), 'unload'), OLLAMA_JSON);
       return;
     }
     const use = await this.#use(job, signal);
     try {
       const loadMs = clock.now() - startedAt;
       if (preloads !== undefined) {
-        reply.send(200, ollamaLoadReply(preloads, this.#context(job), 'load'), JSON_TYPE);
+        reply.send(200, ollamaLoadReply(preloads, this.#context(job), 'load'), OLLAMA_JSON);
         return;
       }
       const freeSlot = await use.slot(signal);
@@ -137,8 +135,10 @@ export class Inference {
     signal.throwIfAborted();
     if (dies !== undefined && !streams) throw new ReplyError(500, RUNNER_DIED);
     const text = tokens.join('');
-    if (!streams) reply.send(200, format.whole(text, stats()), format.wholeContentType);
-    else if (dies?.kind === 'runner_dies') void reply.write(format.broken());
+    if (!streams) {
+      const newline = format.wholeContentType === COMPATIBLE_JSON ? '\n' : '';
+      reply.send(200, format.whole(text, stats()) + newline, format.wholeContentType);
+    } else if (dies?.kind === 'runner_dies') void reply.write(format.broken());
     else if (dies === undefined) void reply.write(format.end(text, stats()));
     reply.end();
   }
@@ -155,21 +155,20 @@ export class Inference {
     signal.throwIfAborted();
     const vectors = call.inputs.map((input) => embeddingOf(input, model.embeddingLength));
     if (answer === 'embeddings') {
-      reply.send(200, JSON.stringify({ embedding: vectors[0] ?? [] }), JSON_TYPE);
+      reply.send(200, JSON.stringify({ embedding: vectors[0] ?? [] }), OLLAMA_JSON);
     } else if (answer === 'openai') {
       const data = vectors.map((embedding, index) => ({ object: 'embedding', embedding, index }));
       const usage = { prompt_tokens: promptTokens, total_tokens: promptTokens };
       const body = JSON.stringify({ object: 'list', data, model: call.model, usage });
-      reply.send(200, body, 'application/json');
+      reply.send(200, `${body}\n`, COMPATIBLE_JSON);
     } else {
-      const body = JSON.stringify({
-        model: call.model,
-        embeddings: vectors,
+      const figures = {
         total_duration: nanoseconds(clock.now() - begun.startedAt),
         load_duration: nanoseconds(begun.loadMs),
         prompt_eval_count: promptTokens,
-      });
-      reply.send(200, body, JSON_TYPE);
+      };
+      const answered = { model: call.model, embeddings: vectors, ...(vectors.length > 0 ? figures : {}) };
+      reply.send(200, JSON.stringify(answered), OLLAMA_JSON);
     }
   }
 

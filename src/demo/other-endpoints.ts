@@ -1,5 +1,5 @@
 import { MODEL_ENDPOINTS, READ_PATHS } from './endpoints.ts';
-import { errorBody } from './error-replies.ts';
+import { COMPATIBLE_JSON, errorReply, OLLAMA_JSON } from './error-replies.ts';
 import { modelAnswer, modelListAnswer, tagsAnswer } from './inventory.ts';
 import { canonicalName, type SimulatedModel } from './models.ts';
 
@@ -15,9 +15,6 @@ export interface PlainAnswer {
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
-
-const OLLAMA_JSON = 'application/json; charset=utf-8';
-const OPENAI_JSON = 'application/json';
 
 /** Everything that needs no runner: inventory, health, management, and what does not exist. */
 export function answerOther(method: string, path: string, body: Buffer, context: OtherContext): PlainAnswer {
@@ -43,7 +40,7 @@ export function answerOther(method: string, path: string, body: Buffer, context:
     case '/api/ps':
       return json(context.ps());
     case '/v1/models':
-      return json(modelListAnswer(models), OPENAI_JSON);
+      return compatibleJson(modelListAnswer(models));
     default:
       return manage(path, body, context);
   }
@@ -51,9 +48,8 @@ export function answerOther(method: string, path: string, body: Buffer, context:
 
 function answerModel(id: string, { models }: OtherContext): PlainAnswer {
   const model = models.get(canonicalName(id));
-  if (model !== undefined) return json(modelAnswer(model, id), OPENAI_JSON);
-  const body = errorBody('openai', 404, `model '${id}' not found`);
-  return { status: 404, body, contentType: OPENAI_JSON };
+  if (model !== undefined) return compatibleJson(modelAnswer(model, id));
+  return { status: 404, ...errorReply('openai', 404, `model '${id}' not found`) };
 }
 
 const MANAGEMENT: ReadonlyMap<string, readonly string[]> = new Map([
@@ -103,9 +99,13 @@ function field(body: Buffer, name: string): string {
 }
 
 function missing(message: string): PlainAnswer {
-  return { status: 404, body: errorBody('ollama', 404, message), contentType: OLLAMA_JSON };
+  return { status: 404, ...errorReply('ollama', 404, message) };
 }
 
-function json(value: Record<string, unknown>, contentType = OLLAMA_JSON): PlainAnswer {
-  return { status: 200, body: JSON.stringify(value), contentType };
+function json(value: Record<string, unknown>): PlainAnswer {
+  return { status: 200, body: JSON.stringify(value), contentType: OLLAMA_JSON };
+}
+
+function compatibleJson(value: Record<string, unknown>): PlainAnswer {
+  return { status: 200, body: `${JSON.stringify(value)}\n`, contentType: COMPATIBLE_JSON };
 }

@@ -21,8 +21,8 @@ export class Reply {
   constructor(response: ServerResponse, record: RecordedRequest) {
     this.#response = response;
     this.#record = record;
-    // Go sends no Connection header.
-    response.removeHeader('Connection');
+    // Go sends a Connection header only to say that it will close.
+    if (response.shouldKeepAlive) response.removeHeader('Connection');
   }
 
   get hasBegun(): boolean {

@@ -4,7 +4,7 @@ import type { Clock } from '../app/ports.ts';
 import { type Call, parseCall } from './call.ts';
 import { applyEarlyFault } from './early-faults.ts';
 import { MODEL_ENDPOINTS, type ModelEndpoint } from './endpoints.ts';
-import { type ErrorShape, errorBody, errorContentType, ReplyError } from './error-replies.ts';
+import { type ErrorShape, errorReply, OLLAMA_JSON, ReplyError } from './error-replies.ts';
 import type { FaultList } from './faults.ts';
 import type { Inference } from './inference.ts';
 import { psAnswer, showAnswer } from './inventory.ts';
@@ -103,7 +103,7 @@ export class RequestHandler {
     const model = models.get(canonicalName(call.model));
     if (model === undefined) throw notFound(call.model, endpoint);
     if (endpoint.work.kind === 'show') {
-      reply.send(200, JSON.stringify(showAnswer(model)), 'application/json; charset=utf-8');
+      reply.send(200, JSON.stringify(showAnswer(model)), OLLAMA_JSON);
     } else {
       await this.#options.inference.run(endpoint.work, { call, model, reply, record, fault }, signal);
     }
@@ -127,12 +127,12 @@ function parseLeniently(body: Buffer, endpoint: ModelEndpoint): Call | ReplyErro
 
 function refuse(error: unknown, shape: ErrorShape, reply: Reply): void {
   const refusal = error instanceof ReplyError ? error : new ReplyError(500, String(error));
-  const body = errorBody(shape, refusal.status, refusal.message);
-  reply.send(refusal.status, body, errorContentType(shape, refusal.isDecoding));
+  const { body, contentType } = errorReply(shape, refusal.status, refusal.message, refusal);
+  reply.send(refusal.status, body, contentType);
 }
 
-function notFound(model: string, { work, shape }: ModelEndpoint): ReplyError {
-  const isEmbedding = work.kind === 'embed' && !(shape === 'ollama' && model === '');
+function notFound(model: string, { work }: ModelEndpoint): ReplyError {
+  const isEmbedding = work.kind === 'embed' && model !== '';
   const message = isEmbedding
     ? `model "${model}" not found, try pulling it first`
     : `model '${model}' not found`;

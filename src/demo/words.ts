@@ -28,7 +28,7 @@ export function embeddingOf(text: string, length: number): number[] {
     return state / 2 ** 31 - 1;
   });
   const norm = Math.hypot(...raw) || 1;
-  return raw.map((value) => value / norm);
+  return raw.map((value) => Number((value / norm).toPrecision(8)));
 }
 
 /** FNV-1a over at most the first 64 Ki characters. */

@@ -1,5 +1,11 @@
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
+export interface SummaryOptions {
+  readonly write?: (line: string) => void;
+  /** Whether a skipped test fails the run; default: CI=true. */
+  readonly isStrict?: boolean;
+}
+
 /**
  * Ends the run with one plain line, `N passed, N failed` (and `, N skipped`), preceded by every skipped test and its
  * reason. A run in which nothing ran fails; with CI=true a skipped test fails the run too.
@@ -8,12 +14,9 @@ export default class SummaryReporter implements Reporter {
   readonly #write: (line: string) => void;
   readonly #isStrict: boolean;
 
-  constructor(
-    write: (line: string) => void = (line) => process.stdout.write(`${line}\n`),
-    isStrict = process.env.CI === 'true',
-  ) {
-    this.#write = write;
-    this.#isStrict = isStrict;
+  constructor({ write, isStrict }: SummaryOptions = {}) {
+    this.#write = write ?? ((line) => process.stdout.write(`${line}\n`));
+    this.#isStrict = isStrict ?? process.env.CI === 'true';
   }
 
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {

@@ -1,4 +1,4 @@
-import { errorBody } from '../error-replies.ts';
+import { COMPATIBLE_JSON, errorReply } from '../error-replies.ts';
 import type { AnswerFormat, FormatContext } from './format.ts';
 import { RUNNER_DIED } from './ollama.ts';
 
@@ -17,7 +17,7 @@ export function messagesFormat({ model, id }: FormatContext): AnswerFormat {
       Connection: 'keep-alive',
       'Content-Type': 'text/event-stream',
     },
-    wholeContentType: 'application/json',
+    wholeContentType: COMPATIBLE_JSON,
     begin: () =>
       event('message_start', {
         message: { ...message, content: [], usage: { input_tokens: 1, output_tokens: 0 } },
@@ -30,7 +30,7 @@ export function messagesFormat({ model, id }: FormatContext): AnswerFormat {
         usage: { input_tokens: stats.promptTokens, output_tokens: stats.tokens },
       }) +
       event('message_stop', {}),
-    broken: () => `event: error\ndata: ${errorBody('anthropic', 500, RUNNER_DIED)}\n\n`,
+    broken: () => `event: error\ndata: ${errorReply('anthropic', 500, RUNNER_DIED).body.trimEnd()}\n\n`,
     whole: (text, stats) =>
       JSON.stringify({
         ...message,

@@ -1,7 +1,7 @@
+import { OLLAMA_JSON } from '../error-replies.ts';
 import { goTime } from '../go-time.ts';
 import type { AnswerFormat, AnswerStats, FormatContext } from './format.ts';
 
-const JSON_TYPE = 'application/json; charset=utf-8';
 const STREAM_HEADERS = { 'Content-Type': 'application/x-ndjson' };
 export const RUNNER_DIED = 'an error was encountered while running the model: unexpected EOF';
 
@@ -21,7 +21,7 @@ export function ollamaFormat(kind: 'generate' | 'chat', { model, now }: FormatCo
     });
   return {
     streamHeaders: STREAM_HEADERS,
-    wholeContentType: JSON_TYPE,
+    wholeContentType: OLLAMA_JSON,
     begin: () => '',
     token: (content) => `${JSON.stringify({ ...head(), ...text(content), done: false })}\n`,
     end: (_text, stats) => `${last('', stats)}\n`,

@@ -1,3 +1,4 @@
+import { COMPATIBLE_JSON } from '../error-replies.ts';
 import { type AnswerFormat, type AnswerStats, type FormatContext, seconds } from './format.ts';
 
 const STREAM_HEADERS = { 'Content-Type': 'text/event-stream' };
@@ -19,7 +20,7 @@ export function chatCompletionFormat({ model, now, id, includeUsage }: FormatCon
     });
   return {
     streamHeaders: STREAM_HEADERS,
-    wholeContentType: 'application/json',
+    wholeContentType: COMPATIBLE_JSON,
     begin: () => '',
     token: (content) => chunk(content, null),
     end: (_text, stats) =>
@@ -52,7 +53,7 @@ export function textCompletionFormat({ model, now, id, includeUsage }: FormatCon
     });
   return {
     streamHeaders: STREAM_HEADERS,
-    wholeContentType: 'application/json',
+    wholeContentType: COMPATIBLE_JSON,
     begin: () => '',
     token: (text) => chunk(text, null),
     end: (_text, stats) =>

@@ -1,3 +1,4 @@
+import { COMPATIBLE_JSON } from '../error-replies.ts';
 import { type AnswerFormat, type AnswerStats, type FormatContext, seconds } from './format.ts';
 
 /** /v1/responses. */
@@ -44,7 +45,7 @@ export function responsesFormat({ model, now, id, maxTokens }: FormatContext): A
       Connection: 'keep-alive',
       'Content-Type': 'text/event-stream',
     },
-    wholeContentType: 'application/json',
+    wholeContentType: COMPATIBLE_JSON,
     begin: () =>
       event('response.created', { response: response(undefined, undefined) }) +
       event('response.in_progress', { response: response(undefined, undefined) }) +
