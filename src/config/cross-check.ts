@@ -1,0 +1,75 @@
+import type { Listener } from '../app/destination.ts';
+import { formatHostPort, type GrpcAddress, type HostPort, MAX_SOCKET_PATH_BYTES } from './host-port.ts';
+import type { Problem } from './problem.ts';
+import { settingsKeys } from './schema.ts';
+
+/** The settings as far as each is valid by itself. */
+interface PartialSettings {
+  readonly listen: HostPort | undefined;
+  readonly admin: HostPort | undefined;
+  readonly grpc: GrpcAddress | undefined;
+  readonly stateDir: string;
+}
+
+export function readPartial(raw: Readonly<Record<string, unknown>>, stateDir: string): PartialSettings {
+  return {
+    listen: settingsKeys.listen.safeParse(raw.listen).data,
+    admin: settingsKeys.admin.safeParse(raw.admin).data,
+    grpc: settingsKeys.grpc.safeParse(raw.grpc).data,
+    stateDir,
+  };
+}
+
+/** What we listen on, by the name of its setting. */
+export function listenersOf(partial: PartialSettings): [setting: string, listener: Listener][] {
+  const { listen, admin, grpc } = partial;
+  const all: [string, Listener | undefined][] = [
+    ['listen', listen],
+    ['admin', admin],
+    ['grpc', grpc?.kind === 'tcp' ? grpc : undefined],
+  ];
+  return all.flatMap(([setting, listener]) => (listener === undefined ? [] : [[setting, listener]]));
+}
+
+/** Problems between settings that are each valid by themselves. */
+export function crossCheck(raw: Readonly<Record<string, unknown>>, partial: PartialSettings): Problem[] {
+  const problems: Problem[] = [];
+  const listeners = listenersOf(partial);
+  for (const [i, [setting, listener]] of listeners.entries()) {
+    const clash = listeners.slice(0, i).find(([, other]) => overlaps(listener, other));
+    if (clash === undefined) continue;
+    problems.push({ path: [setting], message: `${formatHostPort(listener)} is taken by "${clash[0]}"` });
+  }
+  if (
+    partial.grpc === undefined &&
+    Buffer.byteLength(`${partial.stateDir}/grpc.sock`) > MAX_SOCKET_PATH_BYTES
+  ) {
+    problems.push({
+      path: ['stateDir'],
+      message: 'is too long for the Unix socket in it; set "grpc" or a shorter path',
+    });
+  }
+  const [health, poll] = [
+    settingsKeys.health.safeParse(raw.health).data,
+    settingsKeys.poll.safeParse(raw.poll).data,
+  ];
+  if (health !== undefined && health.readmitAfter > health.readmitMax) {
+    problems.push({ path: ['health', 'readmitAfter'], message: 'must not be longer than health.readmitMax' });
+  }
+  if (poll !== undefined && poll.connectTimeout > poll.timeout) {
+    problems.push({ path: ['poll', 'connectTimeout'], message: 'must not be longer than poll.timeout' });
+  }
+  const routing = settingsKeys.routing.safeParse(raw.routing).data;
+  if (routing !== undefined && routing.firstByteTimeout > routing.loadTimeout) {
+    problems.push({
+      path: ['routing', 'firstByteTimeout'],
+      message: 'must not be longer than routing.loadTimeout',
+    });
+  }
+  return problems;
+}
+
+function overlaps(a: Listener, b: Listener): boolean {
+  const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::';
+  return a.port !== 0 && a.port === b.port && (a.host === b.host || isWildcard(a.host) || isWildcard(b.host));
+}

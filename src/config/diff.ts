@@ -1,0 +1,94 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { NodeId, NodeSpec } from '../fleet/types.ts';
+import type { Config } from './schema.ts';
+
+/** What a reload changes. */
+export interface ConfigDiff {
+  /** What holds from now on: the new configuration, less what needs a restart. */
+  readonly applied: Config;
+  readonly added: readonly NodeSpec[];
+  readonly removed: readonly NodeSpec[];
+  /** Same name, other settings. */
+  readonly changed: readonly { readonly from: NodeSpec; readonly to: NodeSpec }[];
+  /** Settings that take effect at once, as paths: `poll.interval`. */
+  readonly hot: readonly string[];
+  /** Settings whose new value waits for a restart; the old one stays. */
+  readonly needsRestart: readonly string[];
+}
+
+/** Part of Envoy's bootstrap or of what we bound at start: settled once. */
+const SETTLED_AT_START: readonly (keyof Config)[] = [
+  'listen',
+  'admin',
+  'grpc',
+  'stateDir',
+  'limits',
+  'responseHeaders',
+  'origins',
+  'envoy',
+];
+const HOT_SECTIONS: readonly (keyof Config)[] = ['poll', 'health', 'routing'];
+
+/**
+ * Compares two valid configurations. `knownCas` are the CA files that Envoy's bootstrap names: a node that needs
+ * another one is held back, as it was or out of the fleet, until the restart that brings its CA.
+ */
+export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet<string>): ConfigDiff {
+  const needsRestart = SETTLED_AT_START.flatMap((key) => changedPaths(key, previous[key], next[key]));
+  const before = new Map(previous.nodes.map((node) => [node.id, node]));
+  const nodes: NodeSpec[] = [];
+  for (const node of next.nodes) {
+    if (node.tlsCaFile === undefined || knownCas.has(node.tlsCaFile)) {
+      nodes.push(node);
+      continue;
+    }
+    needsRestart.push(`nodes.${node.id}.tlsCa`);
+    const old = before.get(node.id);
+    if (old !== undefined) nodes.push(old);
+  }
+  const hot = HOT_SECTIONS.flatMap((key) => changedPaths(key, previous[key], next[key]));
+  if (previous.log.level !== next.log.level) hot.push('log.level');
+  if (previous.log.format !== next.log.format) needsRestart.push('log.format');
+
+  const { grpc: _, ...rest } = next;
+  const settled = Object.fromEntries(SETTLED_AT_START.map((key) => [key, previous[key]]));
+  // `settled` holds the previous value of each key in SETTLED_AT_START, so the sum has Config's shape.
+  const applied = {
+    ...rest,
+    ...settled,
+    log: { level: next.log.level, format: previous.log.format },
+    nodes,
+  } as Config;
+  return { applied, ...diffNodes(before, nodes), hot, needsRestart };
+}
+
+/** Whether applying it would do anything. */
+export function isEmptyDiff(diff: ConfigDiff): boolean {
+  const { added, removed, changed, hot } = diff;
+  return added.length + removed.length + changed.length + hot.length === 0;
+}
+
+function diffNodes(before: ReadonlyMap<NodeId, NodeSpec>, nodes: readonly NodeSpec[]) {
+  const after = new Set(nodes.map((node) => node.id));
+  return {
+    added: nodes.filter((node) => !before.has(node.id)),
+    removed: [...before.values()].filter((node) => !after.has(node.id)),
+    changed: nodes.flatMap((to) => {
+      const from = before.get(to.id);
+      return from === undefined || isDeepStrictEqual(from, to) ? [] : [{ from, to }];
+    }),
+  };
+}
+
+function changedPaths(path: string, before: unknown, after: unknown): string[] {
+  if (isDeepStrictEqual(before, after)) return [];
+  if (!isSection(before) || !isSection(after)) return [path];
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys]
+    .filter((key) => !isDeepStrictEqual(before[key], after[key]))
+    .map((key) => `${path}.${key}`);
+}
+
+function isSection(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,65 @@
+import type * as z from 'zod';
+import { KNOWN_KEYS } from './schema.ts';
+import { shown } from './shown.ts';
+import { suggest } from './suggest.ts';
+
+export type Path = readonly (string | number)[];
+
+/** One thing wrong with the configuration. */
+export interface Problem {
+  readonly path: Path;
+  readonly message: string;
+  /** The key itself is wrong, not what stands behind it. */
+  readonly atKey?: boolean;
+}
+
+/** Why a configuration was refused: every problem, one a line, each with its place. */
+export class ConfigError extends Error {
+  readonly lines: readonly string[];
+
+  constructor(source: string, lines: readonly string[]) {
+    super(`${source} is not valid:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+    this.name = 'ConfigError';
+    this.lines = lines;
+  }
+}
+
+/** Problems as people read them, from what the schema found. */
+export function describeIssues(error: z.ZodError): Problem[] {
+  return error.issues.flatMap((issue): Problem[] => {
+    // Keys of a parsed document are strings and list indices: symbols cannot occur.
+    const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(key, path), atKey: true }));
+    }
+    if (issue.code === 'invalid_key') {
+      return [{ path, message: issue.issues[0]?.message ?? issue.message, atKey: true }];
+    }
+    return [{ path, message: withInput(issue.message, issue.input, path) }];
+  });
+}
+
+function unknownKey(key: string, path: Path): string {
+  const known = KNOWN_KEYS.get(path.filter((part) => typeof part === 'string').join('.')) ?? [];
+  const meant = suggest(key, known);
+  return meant === undefined
+    ? `unknown key; known here: ${known.join(', ')}`
+    : `unknown key; did you mean "${meant}"?`;
+}
+
+function withInput(message: string, input: unknown, path: Path): string {
+  const isSecret = path.at(-1) === 'token' || path.at(-1) === 'url';
+  // A URL may hold a password that does not belong there.
+  if (isSecret && typeof input === 'string') return message;
+  return message.startsWith('expected') && !message.includes(', got ')
+    ? `${message}, got ${shown(input)}`
+    : message;
+}
+
+/** A path as messages show it: `nodes.1.url`. Keys come from outside, so they are bounded and escaped. */
+export function formatPath(path: Path): string {
+  if (path.length === 0) return '(root)';
+  return path
+    .map((part) => (typeof part === 'number' || /^[\w.-]{1,64}$/.test(part) ? part : shown(part)))
+    .join('.');
+}

@@ -1,0 +1,185 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { watch as watchPaths } from 'chokidar';
+import type { Clock } from '../app/ports.ts';
+import { type ConfigDiff, diffConfig, isEmptyDiff } from './diff.ts';
+import type { LoadedConfig } from './load.ts';
+import { ConfigError } from './problem.ts';
+
+/** A change must rest this long before it is read: editors and copies write in several steps. */
+const QUIET_MS = 250;
+/** Under a storm of changes the file is read at least this often. */
+const MAX_WAIT_MS = 2_000;
+/** File systems that report no changes (NFS, some containers) are looked at this often. */
+const LOOK_INTERVAL_MS = 10_000;
+
+export type ReloadResult =
+  | { readonly kind: 'applied'; readonly diff: ConfigDiff }
+  | { readonly kind: 'unchanged' }
+  /** The old configuration stays. `reason` may have several lines. */
+  | { readonly kind: 'refused'; readonly reason: string };
+
+export interface WatchOptions {
+  /** Reads and validates everything anew; rejects with ConfigError. */
+  readonly load: () => Promise<LoadedConfig>;
+  readonly initial: LoadedConfig;
+  /** Makes the difference take effect. A rejection counts as refused, and the old configuration stays. */
+  readonly apply: (diff: ConfigDiff) => Promise<void> | void;
+  /** Hears of every reload that was asked for or that changed or failed. */
+  readonly onResult: (result: ReloadResult) => void;
+  readonly clock: Clock;
+}
+
+/** Keeps the running configuration in step with its files. */
+export interface ConfigWatcher {
+  /** Reloads now (SIGHUP, an admin's request); calls during a reload share the next one. */
+  reload(): Promise<ReloadResult>;
+  /** Resolves when file changes are heard. */
+  readonly ready: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Watches the files of `initial` and reloads when they change. A bad file changes nothing and is reported. */
+export function watchConfig(options: WatchOptions): ConfigWatcher {
+  return new Watcher(options);
+}
+
+class Watcher implements ConfigWatcher {
+  readonly ready: Promise<void>;
+  readonly #options: WatchOptions;
+  readonly #fs: ReturnType<typeof watchPaths>;
+  readonly #knownCas: ReadonlySet<string>;
+  readonly #stop = new AbortController();
+  #current: LoadedConfig;
+  #files: readonly string[];
+  #fingerprint = '';
+  #running: Promise<ReloadResult> | undefined;
+  #queued: Promise<ReloadResult> | undefined;
+  #cancelQuiet = (): void => {};
+  #firstChangeAt: number | undefined;
+  #looking: Promise<void>;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.#current = options.initial;
+    this.#files = options.initial.files;
+    this.#knownCas = new Set(options.initial.config.nodes.flatMap((node) => node.tlsCaFile ?? []));
+    // Directories, not files: a file that is replaced by rename or by a symbolic link is another file to the kernel.
+    this.#fs = watchPaths(directoriesOf(this.#files), { ignoreInitial: true, depth: 0, persistent: false });
+    this.#fs.on('all', () => this.#changed()).on('raw', () => this.#changed());
+    this.#fs.on('error', (error) => options.onResult({ kind: 'refused', reason: `cannot watch: ${error}` }));
+    this.ready = new Promise((resolve) => this.#fs.once('ready', resolve));
+    this.#looking = this.#look();
+  }
+
+  reload(): Promise<ReloadResult> {
+    return this.#enqueue(true);
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#cancelQuiet();
+    await this.#fs.close();
+    await this.#looking;
+    await this.#queued;
+    await this.#running;
+  }
+
+  #changed(): void {
+    const { clock } = this.#options;
+    if (this.#stop.signal.aborted) return;
+    this.#firstChangeAt ??= clock.now();
+    this.#cancelQuiet();
+    const wait = Math.min(QUIET_MS, Math.max(0, this.#firstChangeAt + MAX_WAIT_MS - clock.now()));
+    this.#cancelQuiet = clock.after(wait, () => {
+      this.#firstChangeAt = undefined;
+      void this.#enqueue(false);
+    });
+  }
+
+  /** One reload runs at a time; whoever asks during it gets the one after it, which sees the newest files. */
+  #enqueue(isAsked: boolean): Promise<ReloadResult> {
+    if (this.#running === undefined) {
+      this.#running = this.#reload(isAsked).finally(() => {
+        this.#running = undefined;
+      });
+      return this.#running;
+    }
+    this.#queued ??= this.#running.then(() => {
+      this.#queued = undefined;
+      return this.#enqueue(isAsked);
+    });
+    return this.#queued;
+  }
+
+  async #reload(isAsked: boolean): Promise<ReloadResult> {
+    const fingerprint = await fingerprintOf(this.#files);
+    if (!isAsked && fingerprint === this.#fingerprint) return { kind: 'unchanged' };
+    this.#fingerprint = fingerprint;
+    const result = await this.#attempt();
+    if (isAsked || result.kind !== 'unchanged') this.#options.onResult(result);
+    return result;
+  }
+
+  async #attempt(): Promise<ReloadResult> {
+    if (this.#stop.signal.aborted) return { kind: 'refused', reason: 'shutting down' };
+    const before = this.#current.config;
+    try {
+      const loaded = await this.#options.load();
+      if (before.nodes.length > 0 && loaded.config.nodes.length === 0) {
+        return {
+          kind: 'refused',
+          reason: `it names no node any more; the ${before.nodes.length} known ones stay`,
+        };
+      }
+      this.#follow(loaded.files);
+      const diff = diffConfig(before, loaded.config, this.#knownCas);
+      if (isEmptyDiff(diff) && diff.needsRestart.length === 0) return { kind: 'unchanged' };
+      if (!isEmptyDiff(diff)) await this.#options.apply(diff);
+      this.#current = { ...loaded, config: diff.applied };
+      return { kind: 'applied', diff };
+    } catch (error) {
+      if (error instanceof ConfigError) return { kind: 'refused', reason: error.message };
+      return { kind: 'refused', reason: error instanceof Error ? error.message : 'unknown reason' };
+    }
+  }
+
+  /** Token files and CAs may be new. */
+  #follow(files: readonly string[]): void {
+    const watched = new Set(directoriesOf(this.#files));
+    this.#files = files;
+    const added = directoriesOf(files).filter((directory) => !watched.has(directory));
+    if (added.length > 0) this.#fs.add(added);
+  }
+
+  async #look(): Promise<void> {
+    const { clock } = this.#options;
+    this.#fingerprint = await fingerprintOf(this.#files);
+    while (!this.#stop.signal.aborted) {
+      await clock.sleep(LOOK_INTERVAL_MS, this.#stop.signal);
+      if (!this.#stop.signal.aborted && (await fingerprintOf(this.#files)) !== this.#fingerprint)
+        this.#changed();
+    }
+  }
+}
+
+function directoriesOf(files: readonly string[]): string[] {
+  return [...new Set(files.map(dirname))];
+}
+
+/** Changes when the content of a file does; symbolic links are followed. */
+async function fingerprintOf(files: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of files) {
+    hash.update(`${file}\n`);
+    try {
+      const { size } = await stat(file);
+      // Files beyond every bound are refused unread; their size is enough to tell them apart.
+      hash.update(size > 4 * 1024 * 1024 ? `${size}` : await readFile(file));
+    } catch {
+      hash.update('missing');
+    }
+  }
+  return hash.digest('hex');
+}
