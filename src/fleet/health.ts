@@ -97,7 +97,7 @@ export function healthAfterPollFailure(
   const { reason, detail } = failure;
   const noted: Health = { ...health, lastFailure: { reason, source: 'poll', detail, at: now } };
   if (reason === 'busy') return { ...noted, busyUntil: busyUntil(health, undefined, now) };
-  const servesNow = health.servedAt !== undefined && now - health.servedAt < LIVE_TRUST_MS;
+  const servesNow = isServing(health, now);
   if (servesNow && reason === 'timeout') return keepLiveFailure(health, noted);
   const blame = servesNow ? 'shaky' : 'dead';
   return keepLiveFailure(health, struck(noted, blame, params, now));
@@ -156,6 +156,13 @@ function flapsLeft(health: Health, now: number): number {
 function busyUntil(health: Health, retryAfterMs: number | undefined, now: number): number {
   const pause = retryAfterMs ?? BUSY_MS * (1 + 9 * health.failureRate);
   return Math.max(health.busyUntil, now + Math.min(MAX_BUSY_MS, Math.max(0, pause)));
+}
+
+/** Served a request lately, and none was refused since. */
+function isServing(health: Health, now: number): boolean {
+  const { servedAt, strikes, lastFailure } = health;
+  if (servedAt === undefined || now - servedAt >= LIVE_TRUST_MS) return false;
+  return strikes === 0 || lastFailure?.source !== 'live';
 }
 
 /** A failed poll does not hide that requests fail: their strikes would be forgiven by the next good poll. */

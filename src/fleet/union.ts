@@ -42,6 +42,7 @@ export function unionPs(snapshot: FleetSnapshot): { models: PsEntry[] } {
   for (const node of visibleNodes(snapshot)) {
     for (const [key, model] of node.warm) {
       if (key !== model.key) continue; // an alias of a model that is listed under its own name
+      if (model.expiresAt === '') continue; // presumed from live traffic; the next poll tells
       const other = best.get(key);
       if (other === undefined || outranks(model, other)) best.set(key, model);
     }
