@@ -3,7 +3,7 @@ import type { Learnt, ModelKey, ModelOnDisk, ServiceTimes } from './types.ts';
 
 const SERVICE_WEIGHT = 0.2;
 /** Smaller changes of a smoothed figure are dropped: most answers then change nothing, and no snapshot is rebuilt. */
-const NOTICEABLE = 0.05;
+const NOTICEABLE = 0.02;
 const MAX_MODELS = 256;
 const MAX_SERVICE_MS = 3_600_000;
 /** Below this size a load is all process start and says nothing of the rate. */

@@ -104,17 +104,15 @@ describe('live traffic', () => {
     expect(node.status).toBe('suspect');
   });
 
-  it.each([
-    'server_error',
-    'in_band_error',
-    'bad_answer',
-    'timeout',
-  ] as const)('F53 F55 F56: %s raises the failure rate and leaves the status', (reason) => {
-    const node = new NodeLife().polled();
-    for (let i = 0; i < 20; i += 1) node.wait(10).failed(reason, `m${i}`);
-    expect(node.status).toBe('ready');
-    expect(node.record.health.failureRate).toBeGreaterThan(0.9);
-  });
+  it.each(['server_error', 'in_band_error', 'bad_answer', 'timeout'] as const)(
+    'F53 F55 F56: %s raises the failure rate and leaves the status',
+    (reason) => {
+      const node = new NodeLife().polled();
+      for (let i = 0; i < 20; i += 1) node.wait(10).failed(reason, `m${i}`);
+      expect(node.status).toBe('ready');
+      expect(node.record.health.failureRate).toBeGreaterThan(0.9);
+    },
+  );
 
   it('F58: a busy answer cools the node down for the time it asks for, without a strike', () => {
     const node = new NodeLife().polled().failed('busy', 'm', 7_000);
