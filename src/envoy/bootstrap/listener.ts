@@ -4,7 +4,6 @@ import { localReplyConfig } from './local-replies.ts';
 import { extension, type Message, seconds } from './message.ts';
 import type { BootstrapOptions } from './options.ts';
 import { routeConfig } from './routes.ts';
-import { address } from './sockets.ts';
 
 /** Prefixes of headers that only we and Envoy may write: what clients send under them is dropped before anything reads it. */
 const INTERNAL_PREFIXES = ['x-gateway-', 'x-warmpath-', 'x-envoy-', 'x-forwarded-'];
@@ -23,12 +22,18 @@ const INTERNAL_HEADERS = [
 export function clientListener(options: BootstrapOptions): Message {
   return {
     name: 'clients',
-    address: address({ kind: 'tcp', ...options.listen }),
+    address: listenAddress(options.listen),
     // Reads of a slow client's stream stop here; request bodies have their own, larger limit on the routes.
     per_connection_buffer_limit_bytes: 1024 * 1024,
     ignore_global_conn_limit: false,
     filter_chains: [{ filters: [connectionManager(options)] }],
   };
+}
+
+/** `::` takes IPv4 clients as well, as Ollama does. */
+function listenAddress({ host, port }: BootstrapOptions['listen']): Message {
+  const ipv4 = host === '::' ? { ipv4_compat: true } : {};
+  return { socket_address: { address: host, port_value: port, ...ipv4 } };
 }
 
 function connectionManager(options: BootstrapOptions): Message {

@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { clusters } from './clusters.ts';
 import { clientListener } from './listener.ts';
 import type { Message } from './message.ts';
-import type { BootstrapOptions } from './options.ts';
+import type { BootstrapOptions, SocketTarget } from './options.ts';
 import { overloadManager } from './overload.ts';
 import { address } from './sockets.ts';
 
@@ -14,7 +14,7 @@ export function renderBootstrap(options: BootstrapOptions): string {
 function bootstrap(options: BootstrapOptions): Message {
   return {
     node: { id: 'warmpath', cluster: 'warmpath' },
-    admin: { address: address(options.admin) },
+    admin: { address: adminAddress(options.admin) },
     layered_runtime: { layers: [{ name: 'warmpath', static_layer: RUNTIME }] },
     overload_manager: overloadManager(options.limits),
     static_resources: {
@@ -22,6 +22,11 @@ function bootstrap(options: BootstrapOptions): Message {
       clusters: clusters(options),
     },
   };
+}
+
+/** For its owner only: the page that dumps the configuration shows the nodes' tokens. */
+function adminAddress(target: SocketTarget): Message {
+  return target.kind === 'unix' ? { pipe: { path: target.path, mode: 0o600 } } : address(target);
 }
 
 const RUNTIME = {

@@ -54,16 +54,17 @@ const READY_POLL_MS = 50;
  */
 export async function runEnvoy(options: RunEnvoyOptions, signal: AbortSignal): Promise<void> {
   const { stateDir, bootstrap, clock, onEvent } = options;
+  const ending = AbortSignal.any([signal, options.killSignal]);
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const file = join(stateDir, 'envoy.yaml');
   const pidFile = join(stateDir, 'envoy.pid');
-  const orphan = await endOrphan(pidFile, file, options.processes, clock, signal);
+  const orphan = await endOrphan(pidFile, file, options.processes, clock, ending);
   if (orphan !== undefined) onEvent({ kind: 'orphan_ended', pid: orphan });
   await options.requireFreePort(bootstrap.listen);
   await writePrivate(file, renderBootstrap(bootstrap));
   await ensureLastKnown(bootstrap.lastKnownFile);
-  await validate(file, options, signal);
-  await superviseEnvoy(file, pidFile, options, signal);
+  await validate(file, options, ending);
+  await superviseEnvoy(file, pidFile, options, ending);
   await rm(pidFile, { force: true });
   onEvent({ kind: 'stopped' });
 }
@@ -101,7 +102,7 @@ async function whileRunning(
   signal: AbortSignal,
 ): Promise<Exit | undefined> {
   const over = new AbortController();
-  const stopped = aborted(AbortSignal.any([signal, options.killSignal]), over.signal);
+  const stopped = aborted(signal, over.signal);
   const ready = announceReady(options, AbortSignal.any([over.signal, signal]));
   const exit = await Promise.race([child.exited, stopped]);
   over.abort();

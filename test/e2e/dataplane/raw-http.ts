@@ -6,6 +6,8 @@ export interface RawAnswer {
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
   readonly text: string;
+  /** The other side said nothing more, nor closed, within the time given. */
+  readonly timedOut: boolean;
 }
 
 /** Sends bytes as they are and reads until the other side closes, answers in full, or `timeoutMs` is over. */
@@ -16,20 +18,21 @@ export function raw(
 ): Promise<RawAnswer> {
   const { promise, resolve } = Promise.withResolvers<RawAnswer>();
   const socket = connect(port, '127.0.0.1');
+  const isHead = bytes.slice(0, 5).toString() === 'HEAD ';
   let text = '';
-  const finish = () => {
+  const finish = (timedOut: boolean) => {
     clearTimeout(timer);
     socket.destroy();
-    resolve(parse(text));
+    resolve({ ...parse(text), timedOut });
   };
-  const timer = setTimeout(finish, timeoutMs);
+  const timer = setTimeout(finish, timeoutMs, true);
   socket.setEncoding('latin1');
   socket.on('data', (part: string) => {
     text += part;
-    if (isWhole(text)) finish();
+    if (isWhole(text, isHead)) finish(false);
   });
-  socket.on('close', finish);
-  socket.on('error', finish);
+  socket.on('close', () => finish(false));
+  socket.on('error', () => finish(false));
   socket.on('connect', () => {
     if (half) socket.end(bytes);
     else socket.write(bytes);
@@ -37,16 +40,37 @@ export function raw(
   return promise;
 }
 
-function isWhole(text: string): boolean {
-  const end = text.indexOf('\r\n\r\n');
-  if (end < 0) return false;
-  const length = /\r\ncontent-length: (\d+)\r\n/i.exec(`${text.slice(0, end)}\r\n`)?.[1];
-  return length !== undefined && text.length >= end + 4 + Number(length);
+/** The same work for each of `items`, several at a time. */
+export async function eachOf<T>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) {
+      const item = items[next++];
+      if (item !== undefined) await work(item);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-function parse(text: string): RawAnswer {
-  const end = text.indexOf('\r\n\r\n');
-  const [first = '', ...lines] = text.slice(0, Math.max(0, end)).split('\r\n');
+const CONTINUE = /^HTTP\/1\.1 100 Continue\r\n\r\n/;
+
+function isWhole(text: string, isHead: boolean): boolean {
+  const last = text.replace(CONTINUE, '');
+  const end = last.indexOf('\r\n\r\n');
+  if (end < 0) return false;
+  if (isHead) return true;
+  const length = /\r\ncontent-length: (\d+)\r\n/i.exec(`${last.slice(0, end)}\r\n`)?.[1];
+  return length !== undefined && last.length >= end + 4 + Number(length);
+}
+
+function parse(text: string): Omit<RawAnswer, 'timedOut'> {
+  const last = text.replace(CONTINUE, '');
+  const end = last.indexOf('\r\n\r\n');
+  const [first = '', ...lines] = last.slice(0, Math.max(0, end)).split('\r\n');
   const headers = new Map(
     lines.map((line) => {
       const colon = line.indexOf(':');
@@ -56,7 +80,7 @@ function parse(text: string): RawAnswer {
   return {
     status: Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1] ?? 0),
     headers,
-    body: end < 0 ? '' : text.slice(end + 4),
+    body: end < 0 ? '' : last.slice(end + 4),
     text,
   };
 }

@@ -1,0 +1,74 @@
+import type { BootstrapOptions } from '../../../src/envoy/bootstrap/options.ts';
+import { ControlPlane } from './control-plane.ts';
+import { ScriptedNode } from './scripted-node.ts';
+import { type TestEndpoint, TestEnvoy } from './test-envoy.ts';
+
+export interface StackOptions {
+  readonly nodes?: number;
+  /** False: Envoy never sees a control plane. */
+  readonly control?: boolean;
+  readonly overrides?: Partial<BootstrapOptions>;
+}
+
+/** Scripted nodes, a scripted control plane and a real Envoy between them. */
+export class Stack {
+  readonly control = new ControlPlane();
+  readonly nodes: ScriptedNode[] = [];
+  readonly envoy: TestEnvoy;
+
+  private constructor(envoy: TestEnvoy) {
+    this.envoy = envoy;
+  }
+
+  static async start({ nodes = 1, control = true, overrides = {} }: StackOptions = {}): Promise<Stack> {
+    const stack = new Stack(await TestEnvoy.create(overrides));
+    for (let i = 0; i < nodes; i++) {
+      const node = new ScriptedNode();
+      await node.start();
+      stack.nodes.push(node);
+    }
+    stack.control.endpoints = stack.endpoints;
+    await stack.envoy.lastKnown(stack.endpoints);
+    if (control) await stack.control.start(stack.envoy.grpcSocket);
+    await stack.envoy.start();
+    return stack;
+  }
+
+  get endpoints(): TestEndpoint[] {
+    return this.nodes.map((node, i) => ({ name: `node-${i}`, port: node.port, token: `token-${i}` }));
+  }
+
+  /** The node at `i`; there are as many as were asked for. */
+  node(i = 0): ScriptedNode {
+    const node = this.nodes[i];
+    if (node === undefined) throw new Error(`the stack has no node ${i}`);
+    return node;
+  }
+
+  /** Requests that reached any node. */
+  get reached(): number {
+    return this.nodes.reduce((sum, { received }) => sum + received.length, 0);
+  }
+
+  /** Forgets what was seen so far. */
+  reset(): void {
+    for (const { received } of this.nodes) received.length = 0;
+    this.control.asked.length = 0;
+    this.control.logged.length = 0;
+    this.control.streams.length = 0;
+  }
+
+  post(
+    path: string,
+    body: string | Uint8Array<ArrayBuffer>,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
+    return fetch(`${this.envoy.url}${path}`, { method: 'POST', body, headers });
+  }
+
+  async stop(): Promise<void> {
+    await this.envoy.stop();
+    this.control.stop();
+    for (const node of this.nodes) await node.stop();
+  }
+}
