@@ -21,7 +21,7 @@ export interface StatusChange {
 /** The one place where fleet state changes. Synchronous; readers get immutable snapshots. */
 export class Fleet {
   readonly #clock: Clock;
-  readonly #params: FleetParams;
+  #params: FleetParams;
   readonly #nodes = new Map<NodeId, NodeRecord>();
   readonly #byAddress = new Map<string, NodeId>();
   readonly #onChange: (() => void)[] = [];
@@ -33,7 +33,7 @@ export class Fleet {
   constructor(specs: readonly NodeSpec[], params: FleetParams, clock: Clock) {
     this.#clock = clock;
     this.#params = params;
-    this.replaceNodes(specs);
+    this.replaceNodes(specs, params);
   }
 
   get nodes(): ReadonlyMap<NodeId, NodeRecord> {
@@ -55,7 +55,8 @@ export class Fleet {
   }
 
   /** Takes a new configuration over: known nodes keep what was learnt of them, unless they moved to another URL. */
-  replaceNodes(specs: readonly NodeSpec[]): void {
+  replaceNodes(specs: readonly NodeSpec[], params: FleetParams): void {
+    this.#params = params;
     const now = this.#clock.now();
     const wanted = new Map(specs.map((spec) => [spec.id, spec]));
     for (const id of [...this.#nodes.keys()]) if (!wanted.has(id)) this.#nodes.delete(id);

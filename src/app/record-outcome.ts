@@ -40,7 +40,7 @@ export class OutcomeLog implements OutcomeRecorder {
   }
 
   requestEnded(outcome: Outcome): void {
-    const { fleet, decisions, telemetry } = this.#deps;
+    const { decisions, telemetry } = this.#deps;
     const decision = outcome.decisionId === undefined ? undefined : decisions.find(outcome.decisionId);
     const node = this.#servedBy(outcome, decision);
     if (decision !== undefined) {
@@ -49,11 +49,20 @@ export class OutcomeLog implements OutcomeRecorder {
       if (node !== undefined) this.#learn(decision, node, outcome);
     }
     const ranked = decision?.ranking.nodes.find((candidate) => candidate.id === node);
-    telemetry.requestEnded(
-      outcome,
+    telemetry.ended({
+      routed: decision !== undefined,
+      path: outcome.path,
+      status: outcome.status,
+      end: outcome.end,
       node,
-      ranked && { predictedSeconds: ranked.seconds, reason: ranked.reason },
-    );
+      model: decision?.request.model.key,
+      attempts: outcome.attempts,
+      totalSeconds: outcome.totalMs / 1000,
+      firstByteSeconds: outcome.firstByteMs === undefined ? undefined : outcome.firstByteMs / 1000,
+      predictedSeconds: ranked?.seconds,
+      promptTokens: outcome.usage.promptTokens,
+      completionTokens: outcome.usage.completionTokens,
+    });
     this.#logOutcome(outcome, node);
   }
 

@@ -36,3 +36,5 @@ export class SystemClock implements Clock {
 function delay(ms: number): number {
   return Number.isNaN(ms) ? 0 : Math.min(MAX_TIMER_MS, Math.max(0, ms));
 }
+
+export const systemClock: Clock = new SystemClock();

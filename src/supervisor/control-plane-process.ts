@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../app/log.ts';
-import type { Clock } from '../app/ports.ts';
-import { backoffMs } from './backoff.ts';
+import type { Clock, Random } from '../app/ports.ts';
+import { RestartBackoff } from '../envoy/supervise/backoff.ts';
 import type { FromControlPlane, FromSupervisor } from './messages.ts';
 
 export interface ControlPlaneOptions {
@@ -14,12 +14,10 @@ export interface ControlPlaneOptions {
   /** How long a stopped control plane may drain before it is killed, ms. */
   readonly stopTimeoutMs: number;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly onMessage: (message: FromControlPlane) => void;
 }
-
-/** A process that ran this long is restarted without delay. */
-const STABLE_MS = 10_000;
 
 /**
  * Keeps one control plane running. While it is down Envoy goes on serving over the last known nodes, so a crash costs
@@ -37,16 +35,16 @@ export class ControlPlaneProcess {
 
   /** Runs and restarts it until `signal` aborts, then stops it and waits for its end. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock, random, log } = this.#options;
     signal.addEventListener('abort', () => void this.#stop(), { once: true });
-    for (let quickExits = 0; !signal.aborted; ) {
+    const backoff = new RestartBackoff(random);
+    while (!signal.aborted) {
       const startedAt = clock.now();
       const exit = await this.#runOnce();
       if (this.#isStopping || signal.aborted) return;
       // 2 is for mistakes of the user (a bad config, a taken port): starting again would only repeat the message.
       if (exit.code === 2) throw new Error('the control plane could not start, see its message above');
-      quickExits = clock.now() - startedAt > STABLE_MS ? 0 : quickExits + 1;
-      const delayMs = backoffMs(quickExits);
+      const delayMs = Math.round(backoff.next(clock.now() - startedAt));
       log.error(
         { exit: exit.signal ?? exit.code, restartInMs: delayMs },
         'the control plane ended unexpectedly; Envoy goes on serving without it, restarting it',

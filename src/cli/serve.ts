@@ -1,0 +1,60 @@
+import { systemClock } from '../app/system-clock.ts';
+import { loadConfig } from '../config/load.ts';
+import { ControlPlane } from '../control-plane/control-plane.ts';
+import { nodeSummaries } from '../control-plane/node-summary.ts';
+import { watchReloads } from '../control-plane/reload.ts';
+import type { FromControlPlane, FromSupervisor } from '../supervisor/messages.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { type ConfigSource, configSource } from './config-source.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
+import type { RunFlags } from './options.ts';
+import type { StopSignals } from './stop-signals.ts';
+
+/** Runs the control plane until it is told to stop. Under `warmpath up` it reports to its supervisor. */
+export async function serve(flags: RunFlags, stop: StopSignals): Promise<ExitCode> {
+  const source: ConfigSource = configSource(flags, process.env);
+  const loaded = await loadConfig(source);
+  const { config } = loaded;
+  const { logger, destination } = createLogger(config.log);
+  const plane = new ControlPlane({
+    config,
+    clock: systemClock,
+    random: Math.random,
+    log: logger,
+    droppedLogLines: () => destination.dropped(),
+  });
+  const supervisor = process.send === undefined ? undefined : connectSupervisor(plane, stop);
+  await plane.start();
+  supervisor?.({ type: 'listening' });
+  plane.readiness.onReady(() => supervisor?.({ type: 'fleet', nodes: nodeSummaries(plane.fleet) }));
+  if (supervisor === undefined) {
+    logger.info(
+      { grpc: config.grpc ?? config.stateDir, admin: config.admin, nodes: config.nodes.length },
+      'control plane is listening',
+    );
+  }
+  const closeReloads = await watchReloads({ plane, source, loaded, log: logger, onHangup: stop.onHangup });
+  const failed = plane.done().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const failure = await Promise.race([failed, stop.requested]);
+  await closeReloads();
+  // Supervised, Envoy has been drained before: nothing is open any more.
+  await plane.stop(config.envoy.drainTime, stop.now);
+  if (failure instanceof Error) throw failure;
+  logger.flush();
+  return EXIT.ok;
+}
+
+/** Messages to and from the supervisor; its death is our end. */
+function connectSupervisor(plane: ControlPlane, stop: StopSignals): (message: FromControlPlane) => void {
+  process.on('message', (message) => {
+    const { version, pid, restarts } = message as FromSupervisor; // only our own parent writes to this channel
+    plane.envoyIs({ version, pid, restarts });
+  });
+  process.on('disconnect', () => stop.request());
+  return (message) => {
+    if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+  };
+}

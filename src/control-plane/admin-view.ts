@@ -1,0 +1,61 @@
+import type { AdminSource, EnvoyInfo, ExplainQuery, Explanation } from '../api/admin-source.ts';
+import type { Alarms } from '../app/alarms.ts';
+import type { DecisionLog } from '../app/decision-log.ts';
+import type { Fleet } from '../app/fleet.ts';
+import type { Clock } from '../app/ports.ts';
+import type { Router } from '../app/route-request.ts';
+import type { LeaseLedger } from '../fleet/ledger.ts';
+import { inferenceEndpoint } from '../request/endpoints.ts';
+import { RouterError } from '../request/errors.ts';
+import { parseModelName } from '../request/model-name.ts';
+import { VERSION } from '../version.ts';
+
+export interface AdminViewDependencies {
+  readonly replica: string;
+  readonly listen: string | undefined;
+  readonly fleet: Fleet;
+  readonly ledger: LeaseLedger;
+  readonly decisions: DecisionLog;
+  readonly router: Router;
+  readonly alarms: Alarms;
+  readonly clock: Clock;
+  readonly unreadyReasons: () => readonly string[];
+  readonly envoy: () => EnvoyInfo | undefined;
+}
+
+/** What the admin server shows, read from the running parts. */
+export function createAdminView(deps: AdminViewDependencies): AdminSource {
+  const { fleet, ledger, decisions, alarms, clock } = deps;
+  return {
+    version: VERSION,
+    replica: deps.replica,
+    listen: deps.listen,
+    startedAt: clock.date().toISOString(),
+    now: () => clock.now(),
+    date: () => clock.date(),
+    snapshot: () => fleet.snapshot(),
+    records: () => [...fleet.nodes.values()],
+    inflight: () => ledger,
+    unreadyReasons: deps.unreadyReasons,
+    alarms: () => alarms.list(),
+    envoy: deps.envoy,
+    decisions: (limit) => decisions.recent(limit),
+    decision: (id) => decisions.find(id)?.toRecord(),
+    explain: (query) => explain(deps, query),
+  };
+}
+
+function explain({ router, fleet }: AdminViewDependencies, query: ExplainQuery): Explanation {
+  const endpoint = inferenceEndpoint(query.path);
+  if (endpoint === undefined) throw new RouterError('not_allowed', `${query.path} is not an inference path`);
+  const model = parseModelName(query.model);
+  const ranking = router.preview({
+    endpoint,
+    model,
+    stream: undefined,
+    numCtx: query.numCtx,
+    unloads: false,
+    bodyBytes: 300,
+  });
+  return { model: model.key, path: query.path, isKnown: fleet.snapshot().byModel.has(model.key), ranking };
+}

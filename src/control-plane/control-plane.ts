@@ -1,0 +1,239 @@
+import { randomBytes } from 'node:crypto';
+import { createAdminServer } from '../api/admin-server.ts';
+import type { EnvoyInfo } from '../api/admin-source.ts';
+import { createFleetReads } from '../api/fleet-reads.ts';
+import { Alarms } from '../app/alarms.ts';
+import { DecisionLog } from '../app/decision-log.ts';
+import { Fleet } from '../app/fleet.ts';
+import type { Log } from '../app/log.ts';
+import { fleetParams, routingParams } from '../app/params.ts';
+import type { Clock, Random } from '../app/ports.ts';
+import { OutcomeLog } from '../app/record-outcome.ts';
+import { Router } from '../app/route-request.ts';
+import { RunGroup } from '../app/run-group.ts';
+import { SharedLeases } from '../app/shared-leases.ts';
+import type { Config } from '../config/config.ts';
+import { AccessLogService } from '../envoy/accesslog/service.ts';
+import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
+import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
+import { type GrpcServer, startGrpcServer } from '../envoy/grpc/server.ts';
+import { ProcessorService } from '../envoy/processor/service.ts';
+import { LeaseLedger } from '../fleet/ledger.ts';
+import { FleetWatcher } from '../nodes/watch-fleet.ts';
+import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
+import { MemoryStore } from '../store/memory.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { VERSION } from '../version.ts';
+import { createAdminView } from './admin-view.ts';
+import { EndpointFeed } from './endpoint-feed.ts';
+import { grpcBind, lastKnownPath } from './places.ts';
+import { Readiness } from './readiness.ts';
+import { runSweeper } from './sweeper.ts';
+
+/** Decisions that are remembered after their end. */
+const DECISIONS_KEPT = 1000;
+/** How long Envoy may go on sending after health turned NOT_SERVING. */
+const DRAIN_DELAY_MS = 1500;
+
+export interface ControlPlaneOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly droppedLogLines: () => number;
+}
+
+/** The running control plane: all parts, wired. `start` before use; `stop` drains. */
+export class ControlPlane {
+  readonly fleet: Fleet;
+  readonly alarms: Alarms;
+  readonly metrics: ReturnType<typeof createMetrics>;
+  readonly readiness: Readiness;
+  #config: Config;
+  #envoy: EnvoyInfo | undefined;
+  #grpc: GrpcServer | undefined;
+  readonly #options: ControlPlaneOptions;
+  readonly #group = new RunGroup();
+  readonly #watcher: FleetWatcher;
+  readonly #publisher: EndpointPublisher;
+  readonly #lastKnown: LastKnownFile;
+  readonly #processor: ProcessorService;
+  readonly #accessLog: AccessLogService;
+  readonly #admin: ReturnType<typeof createAdminServer>;
+  readonly #store: MemoryStore;
+  readonly #sharedLeases: SharedLeases;
+  readonly #ledger = new LeaseLedger();
+  readonly #decisions = new DecisionLog(DECISIONS_KEPT);
+
+  constructor(options: ControlPlaneOptions) {
+    const { config, clock, random, log } = options;
+    this.#options = options;
+    this.#config = config;
+    const replica = randomBytes(4).readUInt32BE().toString(36);
+    this.alarms = new Alarms(clock, log);
+    this.metrics = createMetrics({
+      version: VERSION,
+      envoyVersion: () => this.#envoy?.version,
+      paths: [...INFERENCE_ENDPOINTS, ...READS].map(({ path }) => path),
+      droppedLogLines: options.droppedLogLines,
+    });
+    this.fleet = new Fleet(config.nodes, fleetParams(config), clock);
+    this.readiness = new Readiness(this.fleet, clock);
+    this.#store = new MemoryStore(clock);
+    this.#sharedLeases = new SharedLeases(this.#store, replica, clock, log);
+    const shared = this.#sharedLeases;
+    const parts = { fleet: this.fleet, ledger: this.#ledger, shared, decisions: this.#decisions, log };
+    const router = new Router({
+      ...parts,
+      telemetry: this.metrics,
+      clock,
+      random,
+      params: () => routingParams(this.#config),
+      replica,
+    });
+    this.#watcher = new FleetWatcher({
+      clock,
+      random,
+      poll: config.poll,
+      onObservation: (node, observation) => {
+        if (observation.kind === 'poll_failed') this.metrics.pollFailed(node, observation.reason);
+        this.fleet.observe(node, observation);
+      },
+    });
+    const recorder = new OutcomeLog({
+      ...parts,
+      telemetry: this.metrics,
+      refreshTags: (node) => this.#watcher.refreshTags(node),
+    });
+    this.#lastKnown = new LastKnownFile(lastKnownPath(config.stateDir), log);
+    this.#publisher = new EndpointPublisher({
+      telemetry: this.metrics,
+      log,
+      onPublished: (set, version) => void this.#lastKnown.write(set, version),
+    });
+    const reads = createFleetReads(
+      () => this.fleet.snapshot(),
+      () => clock.now(),
+    );
+    this.#processor = new ProcessorService({ router, reads, telemetry: this.metrics, clock, log });
+    this.#accessLog = new AccessLogService({ recorder, log });
+    const view = createAdminView({
+      replica,
+      listen: `${config.listen.host}:${config.listen.port}`,
+      fleet: this.fleet,
+      ledger: this.#ledger,
+      decisions: this.#decisions,
+      router,
+      alarms: this.alarms,
+      clock,
+      unreadyReasons: () => this.readiness.reasons(),
+      envoy: () => this.#envoy,
+    });
+    this.#admin = createAdminServer(view, {
+      address: `${config.admin.host}:${config.admin.port}`,
+      allowedHosts: [config.admin.host],
+      metrics: { contentType: this.metrics.contentType, render: () => this.metrics.render() },
+      onError: (error) => log.error({ err: error }, 'a request to the admin interface failed'),
+    });
+    this.metrics.watch({
+      now: () => clock.now(),
+      snapshot: () => this.fleet.snapshot(),
+      inflight: () => this.#ledger.counts(),
+      openLeases: () => this.#ledger.size,
+    });
+  }
+
+  /** Listens, restores the last known nodes, starts polling. Throws with the remedy where an address is taken. */
+  async start(): Promise<void> {
+    const { clock, log } = this.#options;
+    const { config } = this;
+    await this.#lastKnown.ensure();
+    const known = await this.#lastKnown.read();
+    if (known !== undefined) this.#publisher.restore(known.set, known.version);
+    const feed = new EndpointFeed(this.fleet, this.#publisher, this.alarms, clock);
+    this.#logNodes();
+    this.#grpc = await startGrpcServer({
+      bind: grpcBind(config),
+      limits: { bodyBytes: config.limits.body },
+      services: [this.#processor, this.#publisher, this.#accessLog],
+      clock,
+      log,
+    });
+    await this.#listenAdmin();
+    feed.start();
+    this.#watcher.update(config.nodes);
+    this.readiness.onReady(() => this.#grpc?.setReady(true));
+    this.#group.add('readiness', (signal) => this.readiness.run(signal));
+    this.#group.add('shared leases', (signal) => this.#sharedLeases.run(this.#ledger, signal));
+    this.#group.add('sweeper', (signal) =>
+      runSweeper(
+        {
+          ledger: this.#ledger,
+          decisions: this.#decisions,
+          shared: this.#sharedLeases,
+          telemetry: this.metrics,
+          clock,
+        },
+        signal,
+      ),
+    );
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  /** Takes a valid new configuration over, as far as that works without a restart. */
+  apply(config: Config): void {
+    this.#config = config;
+    this.fleet.replaceNodes(config.nodes, fleetParams(config));
+    this.#watcher.update(config.nodes);
+  }
+
+  envoyIs(envoy: EnvoyInfo): void {
+    this.#envoy = envoy;
+  }
+
+  /** Rejects with the first part that failed, by name; resolves after `stop`. */
+  done(): Promise<void> {
+    return this.#group.done();
+  }
+
+  /** Readiness first, then running streams within `deadlineMs`; aborting `signal` cuts them. */
+  async stop(deadlineMs: number, signal: AbortSignal): Promise<void> {
+    this.readiness.drain();
+    await this.#grpc?.drain({ delayMs: DRAIN_DELAY_MS, deadlineMs }, signal);
+    this.#group.stop();
+    this.#watcher.close();
+    await this.#admin.close();
+    await this.#store.close();
+    this.metrics.close();
+  }
+
+  async #listenAdmin(): Promise<void> {
+    const { host, port } = this.config.admin;
+    try {
+      await this.#admin.listen({ host, port });
+    } catch (error) {
+      const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+      if (!isTaken) throw error;
+      throw new Error(
+        `admin port ${port} is taken: stop what listens there, or use --admin ${host}:${port + 1}`,
+        { cause: error },
+      );
+    }
+  }
+
+  #logNodes(): void {
+    const { log } = this.#options;
+    this.fleet.onStatusChange(({ node, from, to, record }) => {
+      const why = record.health.lastFailure;
+      if (to === 'ready')
+        log.info(
+          { node, from, models: record.models.size, warm: [...record.resident.keys()] },
+          `node ${node} is ready`,
+        );
+      else log.warn({ node, from, reason: why?.reason, detail: why?.detail }, `node ${node} is ${to}`);
+    });
+  }
+}

@@ -1,0 +1,66 @@
+import type { Alarms } from '../app/alarms.ts';
+import type { Fleet } from '../app/fleet.ts';
+import type { Clock } from '../app/ports.ts';
+import { endpointSet } from '../envoy/endpoints/endpoint-set.ts';
+import type { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
+
+/** Changes that come together become one push. */
+const COALESCE_MS = 5;
+
+/** Shows Envoy every change of the fleet, at most one push per `COALESCE_MS`. */
+export class EndpointFeed {
+  readonly #fleet: Fleet;
+  readonly #publisher: EndpointPublisher;
+  readonly #alarms: Alarms;
+  readonly #clock: Clock;
+  #isScheduled = false;
+
+  constructor(fleet: Fleet, publisher: EndpointPublisher, alarms: Alarms, clock: Clock) {
+    this.#fleet = fleet;
+    this.#publisher = publisher;
+    this.#alarms = alarms;
+    this.#clock = clock;
+  }
+
+  start(): void {
+    this.#fleet.onChange(() => this.#schedule());
+    this.publish();
+  }
+
+  publish(): void {
+    const { set, conflicts } = endpointSet(this.#fleet.nodes.values(), this.#fleet.snapshot());
+    const result = this.#publisher.publish(set, new Set(this.#fleet.nodes.keys()));
+    this.#report(
+      'shrink_guard',
+      result === 'held'
+        ? 'most nodes have lost their address at once; Envoy keeps the last known ones. Check name resolution.'
+        : undefined,
+    );
+    const [clash] = conflicts;
+    this.#report(
+      'address_clash',
+      clash === undefined
+        ? undefined
+        : `node ${clash.node} has the same address as ${clash.keeper} (${clash.address}) and is left out; remove one of them`,
+    );
+    const rejection = this.#publisher.lastRejection;
+    this.#report(
+      'endpoints_rejected',
+      rejection && `Envoy refused the endpoints and keeps those it had: ${rejection}`,
+    );
+  }
+
+  #report(code: 'shrink_guard' | 'address_clash' | 'endpoints_rejected', message: string | undefined): void {
+    if (message === undefined) this.#alarms.clear(code);
+    else this.#alarms.raise(code, message);
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#clock.after(COALESCE_MS, () => {
+      this.#isScheduled = false;
+      this.publish();
+    });
+  }
+}
