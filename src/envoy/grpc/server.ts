@@ -1,4 +1,4 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import type { Log } from '../../app/log.ts';
 import type { Clock } from '../../app/ports.ts';
 import { claimSocket, type GrpcBind, grpcAddress, protectSocket } from './bind.ts';
@@ -30,6 +30,8 @@ const MESSAGE_SLACK_BYTES = 1024 * 1024;
 const MAX_CONCURRENT_STREAMS = 100_000;
 /** After the last request ended, its access log entry is still under way. */
 const LAST_ENTRIES_MS = 100;
+/** How long a closed stream may take to leave the socket. */
+const STUCK_PEER_MS = 1_000;
 
 /** The listening gRPC server. Health answers NOT_SERVING until `setReady(true)`. */
 export class GrpcServer {
@@ -75,29 +77,34 @@ export class GrpcServer {
     const { clock, services, log } = this.#options;
     await clock.sleep(delayMs, signal);
     const finished = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
-    const cut = new AbortController();
-    const orderly = (async () => {
-      await Promise.all(services.map((service) => service.settled?.()));
-      await clock.sleep(LAST_ENTRIES_MS, cut.signal);
-      for (const service of [...services, this.#health]) service.close?.();
-      await finished;
-    })();
-    const deadline = (async () => {
-      await clock.sleep(deadlineMs, AbortSignal.any([signal, cut.signal]));
-      if (cut.signal.aborted) return;
-      log.warn({ deadlineMs }, 'streams still open at the end of the drain are cut');
-      this.#server.forceShutdown();
-    })();
-    await Promise.race([orderly, deadline]);
-    cut.abort();
+    const isSettled = await this.#settled(deadlineMs, signal);
+    if (isSettled) await clock.sleep(LAST_ENTRIES_MS, signal);
+    else log.warn({ deadlineMs }, 'streams still open at the end of the drain are cut');
+    for (const service of [...services, this.#health]) service.close();
+    // A peer that no longer reads must not keep us from stopping.
+    const giveUp = new AbortController();
+    await Promise.race([finished, clock.sleep(STUCK_PEER_MS, giveUp.signal)]);
+    giveUp.abort();
     this.#server.forceShutdown();
-    await finished;
+  }
+
+  /** False where requests are still under way at the deadline. */
+  async #settled(deadlineMs: number, signal: AbortSignal): Promise<boolean> {
+    const { clock, services } = this.#options;
+    const requests = Promise.all(services.map((service) => service.settled?.())).then(() => true);
+    const decided = new AbortController();
+    const deadline = clock.sleep(deadlineMs, AbortSignal.any([signal, decided.signal])).then(() => false);
+    const isSettled = await Promise.race([requests, deadline]);
+    decided.abort();
+    return isSettled;
   }
 }
 
 /** Starts listening. Throws with the remedy where the address is taken. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const { bind, services, limits } = options;
+  // It would write to stderr what we throw or log ourselves.
+  setLogVerbosity(logVerbosity.NONE);
   const maxMessageBytes = limits.bodyBytes + MESSAGE_SLACK_BYTES;
   const server = new Server({
     // The default of 4 MiB would let every larger body fail open, unrouted.

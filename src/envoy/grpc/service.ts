@@ -4,8 +4,8 @@ import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc
 export interface GrpcService {
   readonly definition: ServiceDefinition;
   readonly implementation: UntypedServiceImplementation;
-  /** Resolves once no stream is open that a client's request depends on; such services must not be cut short. */
+  /** Resolves once no stream is open that a client's request depends on; absent where none ever does. */
   settled?(): Promise<void>;
-  /** Ends the streams that would otherwise stay for ever (subscriptions, logs). */
-  close?(): void;
+  /** Ends every stream from our side, however much is left to say. */
+  close(): void;
 }

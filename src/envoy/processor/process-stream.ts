@@ -45,6 +45,7 @@ export class ProcessStream {
   #endpoint: InferenceEndpoint | undefined;
   #decisionId: string | undefined;
   #askedAt = 0;
+  #onOver: () => void = () => undefined;
   #isOver = false;
 
   constructor(call: ProcessCall, deps: ProcessorDependencies, replies: Replies, turns: Turns) {
@@ -56,21 +57,27 @@ export class ProcessStream {
 
   /** `onOver` runs once, when the stream is over for whatever reason. */
   start(onOver: () => void): void {
-    const over = () => {
-      if (this.#isOver) return;
-      this.#isOver = true;
-      this.#state = decide(this.#state, 'ended');
-      this.#finish();
-      onOver();
-    };
+    this.#onOver = onOver;
+    const over = () => this.#over();
     this.#call.on('data', (message: ProcessingRequest) => this.#receive(message));
-    this.#call.on('end', () => {
-      over();
-      this.#call.end();
-    });
+    this.#call.on('end', () => this.close());
     this.#call.on('cancelled', over);
     this.#call.on('error', over);
     this.#call.on('close', over);
+  }
+
+  /** Ends the stream from our side; Envoy lets the request go on as it is. */
+  close(): void {
+    this.#over();
+    this.#call.end();
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#state = decide(this.#state, 'ended');
+    this.#finish();
+    this.#onOver();
   }
 
   #receive(message: ProcessingRequest): void {

@@ -19,7 +19,7 @@ export class ProcessorService implements GrpcService {
   readonly #deps: ProcessorDependencies;
   readonly #replies: Replies;
   readonly #turns: Turns;
-  #openStreams = 0;
+  readonly #streams = new Set<ProcessStream>();
   #onIdle: (() => void)[] = [];
 
   constructor(deps: ProcessorDependencies, options: ProcessorOptions = {}) {
@@ -30,24 +30,29 @@ export class ProcessorService implements GrpcService {
 
   /** Requests under way. */
   get openStreams(): number {
-    return this.#openStreams;
+    return this.#streams.size;
   }
 
   settled(): Promise<void> {
-    if (this.#openStreams === 0) return Promise.resolve();
+    if (this.#streams.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  #open(call: ProcessCall): void {
-    this.#openStreams += 1;
-    this.#deps.telemetry.processorStreamOpened();
-    new ProcessStream(call, this.#deps, this.#replies, this.#turns).start(() => this.#closed());
+  close(): void {
+    for (const stream of [...this.#streams]) stream.close();
   }
 
-  #closed(): void {
-    this.#openStreams -= 1;
+  #open(call: ProcessCall): void {
+    const stream = new ProcessStream(call, this.#deps, this.#replies, this.#turns);
+    this.#streams.add(stream);
+    this.#deps.telemetry.processorStreamOpened();
+    stream.start(() => this.#closed(stream));
+  }
+
+  #closed(stream: ProcessStream): void {
+    this.#streams.delete(stream);
     this.#deps.telemetry.processorStreamClosed();
-    if (this.#openStreams > 0) return;
+    if (this.#streams.size > 0) return;
     const waiting = this.#onIdle;
     this.#onIdle = [];
     for (const resolve of waiting) resolve();

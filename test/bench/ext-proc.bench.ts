@@ -1,0 +1,119 @@
+/**
+ * CPU per request of the control plane's ext_proc server, without Envoy: a server in a process of its own, a grpc-js
+ * client here.   node test/bench/ext-proc.bench.ts [--streams 20000] [--concurrency 64] [--body BYTES]
+ */
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { credentials, makeClientConstructor } from '@grpc/grpc-js';
+import { SystemClock } from '../../src/app/system-clock.ts';
+import type { ProcessingRequest } from '../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
+import { startGrpcServer } from '../../src/envoy/grpc/server.ts';
+import { ProcessorService } from '../../src/envoy/processor/service.ts';
+import { CountingTelemetry, MemoryLog } from '../unit/envoy/grpc/harness.ts';
+import { body, FakeReads, FakeRouter, head, process as openStream } from '../unit/envoy/processor/fakes.ts';
+
+/** What Envoy sends with a small request of curl's. */
+const HEADERS = {
+  ':scheme': 'http',
+  'user-agent': 'curl/8.5.0',
+  accept: '*/*',
+  'content-type': 'application/json',
+  'x-forwarded-proto': 'http',
+  'x-forwarded-for': '127.0.0.1',
+};
+
+function service(): ProcessorService {
+  return new ProcessorService({
+    router: new FakeRouter(),
+    reads: new FakeReads(),
+    telemetry: new CountingTelemetry(),
+    log: new MemoryLog(),
+    clock: new SystemClock(),
+  });
+}
+
+async function serve(path: string): Promise<void> {
+  const server = await startGrpcServer({
+    bind: { kind: 'unix', path },
+    limits: { bodyBytes: 64 * 1024 * 1024 },
+    services: [service()],
+    clock: new SystemClock(),
+    log: new MemoryLog(),
+  });
+  process.on('message', () => process.send?.(process.cpuUsage()));
+  process.on('disconnect', () => server.close().then(() => process.exit(0)));
+  process.send?.('ready');
+}
+
+async function drive(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      streams: { type: 'string', default: '20000' },
+      concurrency: { type: 'string', default: '64' },
+      body: { type: 'string', default: '0' },
+    },
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'warmpath-bench-'));
+  const path = join(folder, 'grpc.sock');
+  const child = fork(import.meta.filename, ['--serve', path]);
+  const answer = () =>
+    new Promise<NodeJS.CpuUsage>((resolve) => child.once('message', (m) => resolve(m as NodeJS.CpuUsage))); // sound: the server above sends nothing else
+  await answer();
+  const usage = () => {
+    const next = answer();
+    child.send('usage');
+    return next;
+  };
+
+  const Client = makeClientConstructor(service().definition, 'bench');
+  const client = new Client(`unix:${path}`, credentials.createInsecure(), {
+    'grpc.max_send_message_length': -1,
+  });
+  const bodyBytes = Number(values.body);
+  const chat = `{"model":"llama3","messages":[{"role":"user","content":"${'x'.repeat(Math.max(200, bodyBytes))}"}]}`;
+  const messages: ProcessingRequest[] =
+    bodyBytes === 0
+      ? [head({ bones: chat, headers: { ...HEADERS, 'content-length': String(chat.length) } })]
+      : [head({ headers: HEADERS }), body(chat)];
+  const one = () =>
+    new Promise<void>((resolve, reject) => {
+      const call = openStream(client);
+      let sent = 0;
+      const send = () => {
+        const message = messages[sent];
+        sent += 1;
+        if (message === undefined) call.end();
+        else call.write(message);
+      };
+      call.on('data', send);
+      call.on('error', reject);
+      call.on('status', () => resolve());
+      send();
+    });
+
+  for (const [round, streams] of [Number(values.streams) / 4, Number(values.streams)].entries()) {
+    const before = await usage();
+    const start = process.hrtime.bigint();
+    let left = streams;
+    const worker = async () => {
+      while (left-- > 0) await one();
+    };
+    await Promise.all(Array.from({ length: Number(values.concurrency) }, worker));
+    const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+    const after = await usage();
+    const cpuMs = (after.user + after.system - before.user - before.system) / 1000 / streams;
+    if (round > 0)
+      console.log(
+        `${streams} streams: ${cpuMs.toFixed(3)} CPU-ms of the server per stream, ${(streams / seconds).toFixed(0)} streams/s`,
+      );
+  }
+  client.close();
+  child.disconnect();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+if (process.argv[2] === '--serve') await serve(process.argv[3] ?? '');
+else await drive();

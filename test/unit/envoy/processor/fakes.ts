@@ -1,0 +1,97 @@
+import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
+import type { FleetReads, ReadReply } from '../../../../src/app/fleet-reads.ts';
+import type { RequestRouter, RouteDecision } from '../../../../src/app/types.ts';
+import type {
+  HttpHeaders,
+  ProcessingRequest,
+  ProcessingResponse,
+} from '../../../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
+import { toStruct } from '../../../../src/envoy/grpc/well-known.ts';
+import type { ErrorCode } from '../../../../src/request/errors.ts';
+import type { RouteRequest } from '../../../../src/request/types.ts';
+
+export const DECISION: RouteDecision = {
+  id: 'd-1',
+  addresses: ['10.0.0.1:11434', '10.0.0.2:11434', '[::1]:11434'],
+  perTryTimeoutMs: 60_000,
+  retryNotFound: true,
+};
+
+/** Answers every request the same way and remembers what it was asked. */
+export class FakeRouter implements RequestRouter {
+  readonly routed: RouteRequest[] = [];
+  readonly finished: string[] = [];
+  readonly refusals: ErrorCode[] = [];
+  answer: (request: RouteRequest) => RouteDecision = () => DECISION;
+
+  route(request: RouteRequest): RouteDecision {
+    this.routed.push(request);
+    return this.answer(request);
+  }
+  finish(decisionId: string): void {
+    this.finished.push(decisionId);
+  }
+  refused(code: ErrorCode): void {
+    this.refusals.push(code);
+  }
+}
+
+export class FakeReads implements FleetReads {
+  readonly asked: string[] = [];
+  read(method: string, path: string, query: string): ReadReply | undefined {
+    if (method !== 'GET' && method !== 'HEAD') return undefined;
+    this.asked.push(`${method} ${path}?${query}`);
+    if (path === '/')
+      return { status: 200, contentType: 'text/plain; charset=utf-8', body: Buffer.from('here') };
+    if (path !== '/api/tags') return undefined;
+    return {
+      status: 200,
+      contentType: 'application/json; charset=utf-8',
+      body: Buffer.from('{"models":[]}'),
+    };
+  }
+}
+
+export type ProcessCall = ClientDuplexStream<ProcessingRequest, ProcessingResponse>;
+
+/** Opens a stream as Envoy would. */
+export function process(client: Client): ProcessCall {
+  const open: unknown = Reflect.get(client, 'Process');
+  // Sound: the definition that the client was made from declares this method.
+  return (open as (this: Client) => ProcessCall).call(client);
+}
+
+export interface HeadOptions {
+  readonly method?: string;
+  readonly path?: string;
+  readonly bones?: string;
+  readonly hasBody?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A headers message as Envoy sends it. */
+export function head({
+  method = 'POST',
+  path = '/api/chat',
+  bones,
+  hasBody = true,
+  headers = {},
+}: HeadOptions = {}): ProcessingRequest {
+  const all = {
+    ':authority': 'localhost',
+    ':path': path,
+    ':method': method,
+    'x-request-id': 'r-1',
+    ...headers,
+  };
+  const request_headers: HttpHeaders = {
+    headers: { headers: Object.entries(all).map(([key, value]) => ({ key, raw_value: Buffer.from(value) })) },
+    end_of_stream: !hasBody,
+  };
+  if (bones === undefined) return { request_headers };
+  return { request_headers, metadata_context: { filter_metadata: { warmpath: toStruct({ bones }) } } };
+}
+
+export function body(content: string | Buffer, isLast = true): ProcessingRequest {
+  return { request_body: { body: Buffer.from(content), end_of_stream: isLast } };
+}
