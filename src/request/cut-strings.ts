@@ -5,6 +5,8 @@ import { isHexDigit } from './string-escape.ts';
 const HASH = 0x23;
 const QUOTE = 0x22;
 const LOWER_U = 0x75;
+/** First byte of U+FFFD in UTF-8. */
+export const REPLACEMENT_LEAD = 0xef;
 /** Digits of a length; a body has far fewer than 10^10 bytes. */
 const MAX_DIGITS = 10;
 
@@ -23,20 +25,31 @@ export function cutLength(bytes: Uint8Array, start: number, end: number): number
   return isHead(bytes, start, pos) ? length : 0;
 }
 
-/** Follows the cut strings of a document's bones and adds up how many bytes they lack. */
+/** Follows the cut strings of a document's bones and adds up what they lack. */
 export class CutLedger implements CutStrings {
+  readonly #countsReplacements: boolean;
   #missingBytes = 0;
+  #replacements = 0;
+
+  constructor(countsReplacements: boolean) {
+    this.#countsReplacements = countsReplacements;
+  }
 
   /** How much longer the body is than its bones, if every string that looks cut was cut. */
   get missingBytes(): number {
     return this.#missingBytes;
   }
 
+  /** How often U+FFFD stands in the heads of cut strings; their true length is known all the same. */
+  get replacements(): number {
+    return this.#replacements;
+  }
+
   ended(bytes: Uint8Array, start: number, end: number): void {
     const length = cutLength(bytes, start, end);
     if (length === 0) return;
-    const suffixBytes = 1 + String(length).length;
-    this.#missingBytes += length - BONES.headBytes - suffixBytes;
+    this.#missingBytes += length - (end - start);
+    if (this.#countsReplacements) this.#replacements += replacementCount(bytes, start, end);
   }
 
   splitEscapeEnd(bytes: Uint8Array, start: number, backslash: number): number {
@@ -45,18 +58,18 @@ export class CutLedger implements CutStrings {
       hash++;
       while (hash < backslash + 5 && isHexDigit(bytes[hash])) hash++;
     }
-    if (bytes[hash] !== HASH) return -1;
+    if (bytes[hash] !== HASH || hash - start !== BONES.headBytes) return -1;
     let end = hash + 1;
     while (isDigit(bytes[end])) end++;
     return bytes[end] === QUOTE && cutLength(bytes, start, end) > 0 ? end : -1;
   }
 }
 
-/** How many times U+FFFD stands in the text: there, one to three bytes of the body were not UTF-8. */
+/** How often U+FFFD stands in the text: there, one to three bytes of the body may not have been UTF-8. */
 export function replacementCount(bytes: Uint8Array, start: number, end: number): number {
   let count = 0;
   for (let pos = start; pos + 2 < end; pos++) {
-    if (bytes[pos] === 0xef && bytes[pos + 1] === 0xbf && bytes[pos + 2] === 0xbd) count++;
+    if (bytes[pos] === REPLACEMENT_LEAD && bytes[pos + 1] === 0xbf && bytes[pos + 2] === 0xbd) count++;
   }
   return count;
 }

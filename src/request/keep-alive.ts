@@ -16,7 +16,7 @@ const SHORTEST_STAY_NS = 1e9;
 
 /** Whether a numeric `keep_alive`, in seconds, unloads the model at once. Negative ones keep it for ever. */
 export function numberUnloads(seconds: number): boolean {
-  return isShort(seconds * 1e9);
+  return seconds >= 0 && seconds * 1e9 < SHORTEST_STAY_NS;
 }
 
 /** Whether a `keep_alive` such as "0" or "5m", in the grammar of Go's ParseDuration, unloads the model at once. */
@@ -28,10 +28,6 @@ export function textUnloads(text: string): boolean {
     const scale = NANOSECONDS[unit ?? ''] ?? 0;
     nanoseconds += Number(whole) * scale + Math.trunc(Number(`0${fraction ?? ''}`) * scale);
   }
-  return isShort(text.startsWith('-') ? -nanoseconds : nanoseconds);
-}
-
-function isShort(nanoseconds: number): boolean {
-  const whole = Math.trunc(nanoseconds); // -0.5 becomes 0, as in Go
-  return whole >= 0 && whole < SHORTEST_STAY_NS;
+  // Go drops fractions of a nanosecond before it looks at the sign.
+  return nanoseconds === 0 || (!text.startsWith('-') && nanoseconds < SHORTEST_STAY_NS);
 }

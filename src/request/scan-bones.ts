@@ -1,4 +1,4 @@
-import { CutLedger, cutLength, replacementCount } from './cut-strings.ts';
+import { CutLedger, cutLength, REPLACEMENT_LEAD, replacementCount } from './cut-strings.ts';
 import { RouterError } from './errors.ts';
 import { JsonLexer } from './json-lexer.ts';
 import { RequestFields } from './request-fields.ts';
@@ -20,11 +20,14 @@ export function scanBones(
   bodyBytes: number,
 ): RouteRequest | undefined {
   const bytes = typeof bones === 'string' ? utf8.encode(bones) : bones;
-  const cuts = new CutLedger();
+  const hasReplacements = bytes.includes(REPLACEMENT_LEAD);
+  const cuts = new CutLedger(hasReplacements);
   const fields = new RequestFields(endpoint, (text, start, end) => cutLength(text, start, end) > 0);
   if (!isCompleteJson(new JsonLexer(fields, cuts), bytes)) return undefined;
-  if (fields.isCut || !isWholeBody(bytes, cuts.missingBytes, bodyBytes)) return undefined;
-  return fields.request(bodyBytes);
+  // A byte replaced outside the cuts hides how long the body was.
+  if (hasReplacements && replacementCount(bytes, 0, bytes.length) > cuts.replacements) return undefined;
+  const isWhole = bodyBytes === bytes.length || bodyBytes === bytes.length + cuts.missingBytes;
+  return isWhole && !fields.isCut ? fields.request(bodyBytes) : undefined;
 }
 
 function isCompleteJson(lexer: JsonLexer, bytes: Uint8Array): boolean {
@@ -34,11 +37,4 @@ function isCompleteJson(lexer: JsonLexer, bytes: Uint8Array): boolean {
     if (error instanceof RouterError && error.code === 'invalid_json') return false;
     throw error;
   }
-}
-
-/** Whether the bones and what they lack add up to the body. */
-function isWholeBody(bytes: Uint8Array, missingBytes: number, bodyBytes: number): boolean {
-  const length = bytes.length + missingBytes;
-  if (bodyBytes === bytes.length || bodyBytes === length) return true;
-  return bodyBytes < length && bodyBytes >= length - 2 * replacementCount(bytes, 0, bytes.length);
 }

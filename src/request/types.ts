@@ -28,7 +28,7 @@ export interface RouteRequest {
   readonly stream: boolean | undefined;
   /** `options.num_ctx` where the client set one: a different context reloads a resident model. */
   readonly numCtx: number | undefined;
-  /** `keep_alive: 0`, which asks the node to unload the model afterwards. */
+  /** `keep_alive: 0`, or below a second: the node unloads the model as soon as it has answered. */
   readonly unloads: boolean;
   /** Length of the whole body in bytes. */
   readonly bodyBytes: number;

@@ -1,0 +1,282 @@
+import fc from 'fast-check';
+
+/*
+ * Bodies are put together as "binary strings", one character per byte, because they need not be UTF-8.
+ */
+
+/** The bytes of a text in UTF-8. */
+export function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** One byte per character. */
+export function fromBinary(binary: string): Uint8Array {
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+}
+
+function toBinary(text: string): string {
+  return String.fromCharCode(...utf8(text));
+}
+
+/** Pieces of valid string content, as written. */
+const plainPiece = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom('a', 'why is the sky blue?', ' ', '#', '#301', '{"model":', "'", '//'),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom(
+      '\\"',
+      '\\\\',
+      '\\/',
+      '\\n',
+      '\\t',
+      '\\u00e9',
+      '\\u0000',
+      '\\ud83d\\ude00',
+      '\\ud800',
+    ),
+  },
+  { weight: 2, arbitrary: fc.constantFrom('é', 'ſ', '\u212a', '中', '😀', '\ufffd').map(toBinary) },
+  {
+    weight: 1,
+    arbitrary: fc.string({ maxLength: 12 }).map((text) => toBinary(JSON.stringify(text).slice(1, -1))),
+  },
+  { weight: 1, arbitrary: fc.constantFrom('\xff', '\xc5', '\xe2\x84', '\xf0\x9f', '\xed\xa0\x80') },
+);
+const badPiece = fc.constantFrom('\x00', '\x01', '\n', '\x1f', '\\x', '\\u12', '\\u00g0', '\\', '"');
+
+/** Content whose written length lies around the edges at which bones cut: 64, 128, 300 bytes and far beyond. */
+const edgeText = fc
+  .record({
+    length: fc.oneof(
+      fc.integer({ min: 55, max: 70 }),
+      fc.integer({ min: 290, max: 310 }),
+      fc.constantFrom(128, 700, 5000),
+    ),
+    filler: fc.constantFrom(
+      'x',
+      ' ',
+      '\\n',
+      '\\"',
+      '\\\\',
+      '\\u4e2d',
+      toBinary('中'),
+      toBinary('😀'),
+      '\xff',
+      '#301',
+    ),
+    head: fc.array(plainPiece, { maxLength: 4 }).map((pieces) => pieces.join('')),
+    shift: fc.integer({ min: 0, max: 6 }),
+    tail: fc.constantFrom('', '#301', '#64', '\\#301', '\\u00#301', '\\"'),
+  })
+  .map(({ length, filler, head, shift, tail }) => {
+    const start = head + 'y'.repeat(shift);
+    const times = Math.max(0, Math.floor((length - start.length - tail.length) / filler.length));
+    return start + filler.repeat(times) + tail;
+  });
+
+const shortText = fc.array(plainPiece, { maxLength: 5 }).map((pieces) => pieces.join(''));
+const text = fc.oneof(
+  { weight: 12, arbitrary: shortText },
+  { weight: 5, arbitrary: edgeText },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(shortText, badPiece, fc.oneof(shortText, edgeText)).map((parts) => parts.join('')),
+  },
+);
+const string = text.map((content) => `"${content}"`);
+
+const number = fc.oneof(
+  {
+    weight: 9,
+    arbitrary: fc.constantFrom(
+      '0',
+      '-0',
+      '1',
+      '4096',
+      '-1',
+      '4096.75',
+      '1e3',
+      '1E+2',
+      '2.5e-3',
+      '1e999999',
+      `1${'0'.repeat(400)}`,
+    ),
+  },
+  { weight: 3, arbitrary: fc.double().map((value) => String(value)) }, // NaN and Infinity among them
+  { weight: 1, arbitrary: fc.constantFrom('01', '.5', '1.', '1e', '-', '+1', '0x10', '1e+', '--1') },
+);
+const word = fc.oneof(
+  { weight: 12, arbitrary: fc.constantFrom('true', 'false', 'null') },
+  { weight: 1, arbitrary: fc.constantFrom('True', 'nul', 'undefined', 'truefalse') },
+);
+const space = fc.constantFrom('', '', '', '', ' ', '\n', '\r\n\t');
+
+/** A key that some parser may take for a field of ours, in one of its many spellings. */
+const fieldKey = fc
+  .record({
+    name: fc.oneof(
+      { weight: 3, arbitrary: fc.constantFrom('name', 'stream', 'options', 'keep_alive') },
+      { weight: 1, arbitrary: fc.constantFrom('model', 'num_ctx') },
+    ),
+    spelling: fc.oneof(
+      { weight: 6, arbitrary: fc.constant(0) },
+      { weight: 1, arbitrary: fc.integer({ min: 1, max: 5 }) },
+    ),
+    position: fc.nat({ max: 9 }),
+  })
+  .map(({ name, spelling, position }) => `"${spell(name, spelling, position % name.length)}"`);
+
+function spell(name: string, spelling: number, position: number): string {
+  const [before, letter, after] = [name.slice(0, position), name.charAt(position), name.slice(position + 1)];
+  switch (spelling) {
+    case 1:
+      return `${before}\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}${after}`;
+    case 2:
+      return before + letter.toUpperCase() + after;
+    case 3:
+      return toBinary(name.replace('s', 'ſ').replace('k', '\u212a'));
+    case 4:
+      return name.replace('s', '\\u017F').replace('k', '\\u212a');
+    case 5:
+      return before + after;
+    default:
+      return name;
+  }
+}
+
+const key = fc.oneof(
+  { weight: 5, arbitrary: fieldKey },
+  { weight: 4, arbitrary: fc.constantFrom('"messages"', '"prompt"', '"__proto__"', '"constructor"', '""') },
+  { weight: 2, arbitrary: string },
+);
+
+const modelName = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.constantFrom(
+      'llama3',
+      'LLAMA3:8B',
+      'hf.co/org/Repo-GGUF:Q4_K_M',
+      'host:5000/ns/m:t',
+      'll\\u0061ma3',
+      '__proto__',
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(
+      '',
+      ' a ',
+      'a:cloud',
+      'a\\nb',
+      '../x',
+      'a#301',
+      `registry.ollama.ai/library/${'m'.repeat(80)}:t`,
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.integer({ min: 290, max: 330 }).map((length) => `${'h'.repeat(length)}/ns/m:t`),
+  },
+  { weight: 1, arbitrary: text },
+);
+const modelMember = fc.oneof(
+  { weight: 12, arbitrary: modelName.map((name) => `"model":"${name}"`) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      '"model":null',
+      '"model":1',
+      '"model":{"model":"x"}',
+      '"MODEL":"a"',
+      '"model" : true',
+    ),
+  },
+);
+
+const { value } = fc.letrec<{ value: string; array: string; object: string }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4, withCrossShrink: true },
+    { weight: 4, arbitrary: string },
+    { weight: 3, arbitrary: number },
+    { weight: 2, arbitrary: word },
+    { weight: 2, arbitrary: tie('array') },
+    { weight: 3, arbitrary: tie('object') },
+  ),
+  array: fc
+    .array(fc.tuple(space, tie('value')), { maxLength: 4 })
+    .map((items) => `[${items.map((item) => item.join('')).join(',')}]`),
+  object: fc
+    .array(fc.tuple(space, key, space, tie('value'), space), { maxLength: 4 })
+    .map(
+      (members) => `{${members.map(([a, name, b, member, c]) => `${a}${name}${b}:${member}${c}`).join(',')}}`,
+    ),
+}));
+
+const special = fc.oneof(
+  fc.constantFrom('"stream":false', '"stream":true', '"stream":"yes"', '"stream":null'),
+  fc.constantFrom(
+    '"options":{"num_ctx":2048}',
+    '"options":{"num_ctx":1,"num_ctx":null}',
+    '"options":[1]',
+    '"options":null',
+  ),
+  fc.constantFrom(
+    '"keep_alive":0',
+    '"keep_alive":"0s"',
+    '"keep_alive":"5m"',
+    '"keep_alive":-1',
+    '"keep_alive":"0.5ns"',
+  ),
+  fc.integer({ min: 500, max: 516 }).map((depth) => `"deep":${'['.repeat(depth)}${']'.repeat(depth)}`),
+  fc.integer({ min: 500, max: 516 }).map((depth) => `"deep":${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`),
+);
+const member = fc.oneof(
+  { weight: 3, arbitrary: fc.tuple(key, value).map((parts) => parts.join(':')) },
+  { weight: 2, arbitrary: special },
+);
+
+const document = fc
+  .record({
+    members: fc.array(member, { maxLength: 6 }),
+    model: fc.option(modelMember, { freq: 8 }),
+    position: fc.nat({ max: 6 }),
+  })
+  .map(({ members, model, position }) => {
+    const all = model === null ? members : members.toSpliced(position, 0, model);
+    return `{${all.join(',')}}`;
+  });
+
+/** What goes wrong around a document: cut off, continued, marked, changed by a byte. */
+const damage = fc.oneof(
+  { weight: 9, arbitrary: fc.constant((body: string) => body) },
+  { weight: 1, arbitrary: space.map((around) => (body: string) => around + body + around) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('\0', '{"model":"b"}', ' x', '}', '\0{"model":"b"}', '\ufeff')
+      .map((after) => (body: string) => body + toBinary(after)),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('\xef\xbb\xbf', '\0', '[', ',', '\xff\xfe')
+      .map((before) => (body: string) => before + body),
+  },
+  { weight: 1, arbitrary: fc.nat().map((at) => (body: string) => body.slice(0, at % (body.length + 1))) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(fc.nat(), fc.nat({ max: 255 })).map(([at, byte]) => (body: string) => {
+      const position = at % (body.length + 1);
+      return body.slice(0, position) + String.fromCharCode(byte) + body.slice(position + 1);
+    }),
+  },
+);
+
+/** Request bodies, good and bad: strange keys and spellings, escapes, cuts at every edge, NULs, bytes that are not UTF-8. */
+export function arbitraryBody(): fc.Arbitrary<Uint8Array> {
+  return fc.tuple(document, damage).map(([body, spoil]) => fromBinary(spoil(body)));
+}

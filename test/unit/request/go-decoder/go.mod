@@ -1,0 +1,3 @@
+module go-decoder
+
+go 1.21

@@ -1,0 +1,177 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { INFERENCE_ENDPOINTS, inferenceEndpoint } from '../../../src/request/endpoints.ts';
+import { scanBody } from '../../../src/request/scan-body.ts';
+import { scanBones } from '../../../src/request/scan-bones.ts';
+import type { InferenceEndpoint } from '../../../src/request/types.ts';
+import { asReceived, bonesOf } from './bones-of.ts';
+import { arbitraryBody, fromBinary, utf8 } from './generators.ts';
+import { outcome } from './refusal.ts';
+
+const endpoints = fc.constantFrom(...INFERENCE_ENDPOINTS);
+const chat = inferenceEndpoint('/api/chat') as InferenceEndpoint; // in the table, see endpoints.test.ts
+
+const fromBones = (body: string | Uint8Array) => {
+  const bytes = typeof body === 'string' ? utf8(body) : body;
+  const bones = bonesOf(bytes);
+  if (bones === undefined) return 'no bones';
+  return outcome(() => scanBones(asReceived(bones), chat, bytes.length));
+};
+const fromBody = (body: string) => outcome(() => scanBody(utf8(body), chat, utf8(body).length));
+const range = (length: number) => Array.from({ length }, (_, index) => index);
+/** Makes a body too long to be passed on whole. */
+const pad = `"pad":"${'p'.repeat(1100)}"`;
+
+describe('scanBones', () => {
+  it('reads from the bones of a long chat what the body says', () => {
+    const content = 'Why is the sky blue?\\nBecause \\"blue\\" is.\\n'.repeat(30);
+    const body = `{"model":"LLAMA3:8b","stream":false,"options":{"num_ctx":8192},"keep_alive":"0s","messages":[${Array(
+      40,
+    )
+      .fill(`{"role":"user","content":"${content}"}`)
+      .join(',')}]}`;
+    expect(bonesOf(utf8(body))?.length).toBeLessThan(6000);
+    expect(fromBones(body)).toEqual(fromBody(body));
+    expect(fromBones(body)).toMatchObject({
+      model: { key: 'llama3:8b' },
+      numCtx: 8192,
+      unloads: true,
+      stream: false,
+    });
+  });
+
+  it.each([
+    ...range(12).map((shift) => ['unicode escapes', `${'x'.repeat(shift)}${'\\u4e2d'.repeat(100)}`]),
+    ...range(2).map((shift) => ['simple escapes', `${'x'.repeat(shift)}${'\\n'.repeat(400)}`]),
+    ...range(3).map((shift) => ['UTF-8 of three bytes', `${'x'.repeat(shift)}${'中'.repeat(200)}`]),
+    ...range(4).map((shift) => ['UTF-8 of four bytes', `${'x'.repeat(shift)}${'😀'.repeat(200)}`]),
+    ['exactly 300 bytes', 'x'.repeat(300)],
+    ['exactly 301 bytes', 'x'.repeat(301)],
+    ['digits and hashes', '#301'.repeat(100)],
+  ])('accepts a cut anywhere: %s', (_, content) => {
+    const body = `{"model":"a","${content}":1,${pad},"messages":[{"content":"${content}"}]}`;
+    expect(fromBones(body)).toEqual(fromBody(body));
+    expect(fromBones(body)).toMatchObject({ model: { raw: 'a' } });
+  });
+
+  it.each([
+    ['a long model name', `{"model":"${'h'.repeat(340)}/ns/m:t",${pad}}`],
+    ['a long bad model name', `{"model":"${'<x>'.repeat(400)}",${pad}}`],
+    ['a long keep_alive', `{"model":"a","keep_alive":"${'0s'.repeat(200)}",${pad}}`],
+    ['a model name that looks cut', `{"model":"${'m'.repeat(64)}#301"}`],
+    ['broken JSON', `{"model":"a",}`],
+    ['half a document', `{"model":"a"`],
+    ['nothing', ''],
+    ['a byte that was not UTF-8', fromBinary(`{"model":"a","p":"\xff",${pad}}`)],
+    ['a NUL', `{"model":"a\0b"}`],
+    ['a NUL after a complete object', `{"model":"a"}\0{"model":"b"}`],
+    ['a NUL that hides most of the body', `{"model":"a"}\0${pad}`],
+  ])('wants the body for %s', (_, body) => {
+    expect(fromBones(body)).toBeUndefined();
+  });
+
+  it.each([
+    ['{"model":"a","Model":"b"}', 'ambiguous_model'],
+    ['{"model":"a",PAD,"model":"b"}', 'ambiguous_model'],
+    ['{PAD}', 'model_required'],
+    ['{"model":"a b",PAD}', 'invalid_model_name'],
+    ['{"model":"a:cloud",PAD}', 'not_allowed'],
+  ])('refuses at once what needs no more looking: %s', (body, code) => {
+    expect(fromBones(body.replace('PAD', pad))).toBe(code);
+  });
+
+  it('takes bones whose body length is not known for what they are', () => {
+    const body = `{"model":"a",${pad}}`;
+    const bones = asReceived(bonesOf(utf8(body)) ?? new Uint8Array());
+    expect(scanBones(bones, chat, bones.length)?.model.raw).toBe('a');
+  });
+
+  it('wants the body where the lengths do not add up', () => {
+    const body = `{"model":"a",${pad}}`;
+    const bones = asReceived(bonesOf(utf8(body)) ?? new Uint8Array());
+    expect(scanBones(bones, chat, body.length + 1)).toBeUndefined();
+    expect(scanBones(bones, chat, body.length - 1)).toBeUndefined();
+  });
+
+  it('reads bytes as it reads text', () => {
+    fc.assert(
+      fc.property(arbitraryBody(), endpoints, (body, endpoint) => {
+        const bones = bonesOf(body);
+        if (bones === undefined) return;
+        const received = asReceived(bones);
+        const [text, bytes] = [received, utf8(received)].map((sent) =>
+          outcome(() => scanBones(sent, endpoint, body.length)),
+        );
+        expect(text).toEqual(bytes);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('equals the body, refuses with it, or asks for it', () => {
+    const seen = { equal: 0, cut: 0, hidden: 0, refused: 0, asked: 0 };
+    fc.assert(
+      fc.property(arbitraryBody(), endpoints, fc.boolean(), (body, endpoint, isLengthKnown) => {
+        const bones = bonesOf(body);
+        if (bones === undefined) return;
+        const received = asReceived(bones);
+        const bodyBytes = isLengthKnown ? body.length : utf8(received).length;
+        const fromBones = outcome(() => scanBones(received, endpoint, bodyBytes));
+        const fromBody = outcome(() => scanBody(body, endpoint, bodyBytes));
+        if (fromBones === undefined) seen.asked++;
+        else if (typeof fromBones === 'string') {
+          seen.refused++;
+          expect(fromBody).toBeTypeOf('string');
+        } else if (fromBody === 'invalid_json') {
+          // Only what a cut may hide: with every string made well and, where nobody counted, the NUL's rest gone.
+          seen.hidden++;
+          const mended = isLengthKnown ? mendStrings(body) : uptoNul(mendStrings(body));
+          expect(outcome(() => scanBody(mended, endpoint, bodyBytes))).toEqual(fromBones);
+        } else {
+          seen.equal++;
+          if (bones.length < body.length) seen.cut++;
+          expect(fromBones).toEqual(fromBody);
+        }
+      }),
+      { numRuns: 15_000 },
+    );
+    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(20);
+  }, 60_000);
+
+  it('never knows better than the body when every string is well formed', () => {
+    fc.assert(
+      fc.property(arbitraryBody().map(mendStrings), endpoints, (body, endpoint) => {
+        const bones = bonesOf(body);
+        if (bones === undefined) return;
+        const fromBones = outcome(() => scanBones(asReceived(bones), endpoint, body.length));
+        const fromBody = outcome(() => scanBody(body, endpoint, body.length));
+        if (fromBones !== undefined && typeof fromBones !== 'string') expect(fromBones).toEqual(fromBody);
+        else if (typeof fromBones === 'string') expect(fromBody).toBeTypeOf('string');
+      }),
+      { numRuns: 5000 },
+    );
+  }, 60_000);
+});
+
+/** Replaces every string of more than 64 bytes that is not well formed by harmless text of the same length. */
+function mendStrings(body: Uint8Array): Uint8Array {
+  const binary = Array.from(body, (byte) => String.fromCharCode(byte)).join('');
+  return fromBinary(
+    binary.replaceAll(/"((?:[^"\\]|\\[\s\S])*)"/g, (quoted, content: string) =>
+      content.length <= 64 || isWellFormed(quoted) ? quoted : `"${'x'.repeat(content.length)}"`,
+    ),
+  );
+}
+
+function isWellFormed(quoted: string): boolean {
+  try {
+    return typeof JSON.parse(quoted) === 'string';
+  } catch {
+    return false;
+  }
+}
+
+function uptoNul(body: Uint8Array): Uint8Array {
+  const nul = body.indexOf(0);
+  return nul < 0 ? body : body.subarray(0, nul);
+}
