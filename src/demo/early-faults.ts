@@ -26,7 +26,7 @@ export async function applyEarlyFault(
       signal.throwIfAborted();
       return false;
     case 'raw':
-      reply.raw(fault.bytes, fault.then);
+      reply.raw(fault.bytes, fault.ending);
       return true;
     case 'die':
       reply.breakOff(fault);

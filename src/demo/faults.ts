@@ -26,7 +26,7 @@ export type RequestFault = FaultScope &
     | { readonly kind: 'die'; readonly afterBytes: number; readonly how: 'rst' | 'fin' } // 0: before the status line
     | { readonly kind: 'cut_end'; readonly afterTokens: number } // clean end of the body, no final chunk
     | { readonly kind: 'runner_dies'; readonly afterTokens: number } // Ollama's own in-band report of a killed runner
-    | { readonly kind: 'raw'; readonly bytes: string | Buffer; readonly then: 'fin' | 'rst' | 'open' } // any bytes instead of HTTP
+    | { readonly kind: 'raw'; readonly bytes: string | Buffer; readonly ending: 'fin' | 'rst' | 'open' } // any bytes instead of HTTP
     | { readonly kind: 'query_of_death'; readonly word: string; readonly downMs: number } // the process dies of it
   );
 

@@ -17,6 +17,7 @@ export class Reply {
   readonly #record: RecordedRequest;
   #cut: Cut | undefined;
   #sent = 0;
+  #isDying = false;
 
   constructor(response: ServerResponse, record: RecordedRequest) {
     this.#response = response;
@@ -30,7 +31,7 @@ export class Reply {
   }
 
   get isOver(): boolean {
-    return this.#response.writableEnded || this.#response.destroyed;
+    return this.#isDying || this.#response.writableEnded || this.#response.destroyed;
   }
 
   breakOff(cut: Cut): void {
@@ -76,16 +77,17 @@ export class Reply {
   }
 
   /** Anything instead of HTTP, straight to the socket. */
-  raw(bytes: string | Buffer, then: 'fin' | 'rst' | 'open'): void {
+  raw(bytes: string | Buffer, ending: 'fin' | 'rst' | 'open'): void {
     const { socket } = this.#response;
     if (socket === null) return;
     socket.write(bytes);
-    if (then !== 'open') this.#die(then);
+    if (ending !== 'open') this.#die(ending);
   }
 
   #die(how: 'rst' | 'fin'): void {
     const { socket } = this.#response;
     if (socket === null) return;
+    this.#isDying = true;
     if (how === 'fin') socket.end(() => socket.destroy());
     else if (this.#sent === 0 && !this.hasBegun) socket.resetAndDestroy();
     else setTimeout(() => socket.resetAndDestroy(), RESET_DELAY_MS);

@@ -173,12 +173,12 @@ export class RawConnection {
   }
 }
 
-/** Connects to the host and port of `url`; half-open connections stay open. */
+/** Connects to the host and port of `url`. */
 export function connectRaw(url: string): Promise<RawConnection> {
   const { hostname, port } = new URL(url);
   const host = hostname.replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port: Number(port), allowHalfOpen: true });
+    const socket = connect({ host, port: Number(port) });
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);
