@@ -29,6 +29,7 @@ export class EndpointPublisher implements GrpcService {
   readonly definition = loadService(
     'envoy/service/endpoint/v3/eds.proto',
     'envoy.service.endpoint.v3.EndpointDiscoveryService',
+    ['envoy/config/endpoint/v3/endpoint.proto'],
   );
   readonly implementation = { StreamEndpoints: (call: DiscoveryCall) => this.#open(call) };
   readonly #deps: PublisherDependencies;

@@ -1,18 +1,24 @@
 import { fileURLToPath } from 'node:url';
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { loadSync } from '@grpc/proto-loader';
 
 /** Where the .proto files lie, seen from src/envoy/grpc and from dist/envoy/grpc alike. */
 export const PROTO_DIR = fileURLToPath(new URL('../../../proto', import.meta.url));
 
-/** Objects as the generated types of src/envoy/gen describe them. */
-export function loadProto(file: string): PackageDefinition {
-  return loadSync(file, { includeDirs: [PROTO_DIR], keepCase: true, longs: Number, oneofs: true });
-}
-
-/** One service by its full name. Throws where the file does not declare it. */
-export function loadService(file: string, name: string): ServiceDefinition {
-  const definition = loadProto(file)[name];
+/**
+ * One service by its full name, with messages as the generated types of src/envoy/gen describe them. `packed`: files
+ * with the messages that travel inside a google.protobuf.Any. Throws where the file does not declare the service.
+ */
+export function loadService(file: string, name: string, packed: readonly string[] = []): ServiceDefinition {
+  const loaded = loadSync([file, ...packed], {
+    includeDirs: [PROTO_DIR],
+    keepCase: true,
+    longs: Number,
+    oneofs: true,
+    // Any is given and taken as its content with `@type`.
+    json: packed.length > 0,
+  });
+  const definition = loaded[name];
   if (definition === undefined || 'format' in definition)
     throw new Error(`${file} declares no service ${name}`);
   return definition;

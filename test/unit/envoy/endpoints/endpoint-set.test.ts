@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { endpointSet, hostname } from '../../../../src/envoy/endpoints/endpoint-set.ts';
+import { transportName } from '../../../../src/envoy/endpoints/transport-name.ts';
+import { newNode } from '../../../../src/fleet/new-node.ts';
+import type {
+  FleetSnapshot,
+  NodeRecord,
+  NodeSpec,
+  NodeStatus,
+  NodeUrl,
+} from '../../../../src/fleet/types.ts';
+
+const EMPTY: FleetSnapshot = { version: 1, at: 0, nodes: [], byId: new Map(), byModel: new Map() };
+
+function spec(id: string, more: Partial<NodeSpec> = {}): NodeSpec {
+  return {
+    id,
+    url: { scheme: 'http', host: id, port: 11434 },
+    token: undefined,
+    tlsCaFile: undefined,
+    slots: undefined,
+    vramBytes: undefined,
+    labels: {},
+    weight: 1,
+    drain: false,
+    ...more,
+  };
+}
+
+function record(
+  node: NodeSpec,
+  address: string | undefined,
+  status: Exclude<NodeStatus, 'draining'> = 'ready',
+): NodeRecord {
+  const fresh = newNode(node, 0);
+  return { ...fresh, address, health: { ...fresh.health, status } };
+}
+
+describe('endpoint set', () => {
+  it('has every node with an address, ill ones marked', () => {
+    const { set } = endpointSet(
+      [
+        record(spec('ready', { token: 't' }), '10.0.0.1:1'),
+        record(spec('down'), '10.0.0.2:1', 'down'),
+        record(spec('suspect'), '10.0.0.3:1', 'suspect'),
+        record(spec('unknown'), '10.0.0.4:1', 'unknown'),
+        record(spec('draining', { drain: true }), '10.0.0.5:1'),
+        record(spec('unresolved'), undefined),
+      ],
+      EMPTY,
+    );
+    const marks = set.endpoints.map(({ node, isHealthy, isDraining }) => [node, isHealthy, isDraining]);
+    expect(marks).toEqual([
+      ['ready', true, false],
+      ['down', false, false],
+      ['suspect', true, false],
+      ['unknown', true, false],
+      ['draining', true, true],
+    ]);
+    expect(set.endpoints[0]?.token).toBe('t');
+  });
+
+  it('leaves out the second node of an address and says so', () => {
+    const nodes = [
+      record(spec('a'), '10.0.0.1:1'),
+      record(spec('b'), '10.0.0.1:1'),
+      record(spec('c'), '10.0.0.1:2'),
+    ];
+    const { set, conflicts } = endpointSet(nodes, EMPTY);
+    expect(set.endpoints.map(({ node }) => node)).toEqual(['a', 'c']);
+    expect(conflicts).toEqual([{ node: 'b', address: '10.0.0.1:1', keeper: 'a' }]);
+  });
+});
+
+describe('host name', () => {
+  it.each<{ url: NodeUrl; want: string }>([
+    { url: { scheme: 'http', host: 'gpu1', port: 11434 }, want: 'gpu1:11434' },
+    { url: { scheme: 'http', host: 'gpu1', port: 80 }, want: 'gpu1' },
+    { url: { scheme: 'https', host: 'gpu1', port: 443 }, want: 'gpu1' },
+    { url: { scheme: 'https', host: 'gpu1', port: 80 }, want: 'gpu1:80' },
+    { url: { scheme: 'http', host: 'fd00::1', port: 11434 }, want: '[fd00::1]:11434' },
+  ])('$want', ({ url, want }) => {
+    expect(hostname(url)).toBe(want);
+  });
+});
+
+describe('transport', () => {
+  const https: NodeUrl = { scheme: 'https', host: 'a', port: 443 };
+  it('plain for http, tls for the system’s CAs, one of its own for each CA file', () => {
+    expect(transportName(spec('a'))).toBe('plain');
+    expect(transportName(spec('a', { url: https }))).toBe('tls');
+    const one = transportName(spec('a', { url: https, tlsCaFile: '/ca/one.pem' }));
+    const same = transportName(spec('b', { url: https, tlsCaFile: '/ca/one.pem' }));
+    const other = transportName(spec('b', { url: https, tlsCaFile: '/ca/other.pem' }));
+    expect(one).toMatch(/^tls-[0-9a-f]{12}$/);
+    expect(same).toBe(one);
+    expect(other).not.toBe(one);
+  });
+});
