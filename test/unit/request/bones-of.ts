@@ -25,7 +25,7 @@ export function bonesOf(body: Uint8Array): Uint8Array | undefined {
     pos = end + 1;
     if (quotes > MAX_QUOTES || out.length > MAX_BONES) return undefined;
   }
-  return Uint8Array.from(out);
+  return out.length > MAX_BONES ? undefined : Uint8Array.from(out);
 }
 
 /** How bones reach the control plane: ended by a NUL, and as a JavaScript string, with U+FFFD for what is not UTF-8. */
