@@ -3,11 +3,11 @@ import { HealthStatus } from '../gen/envoy/config/core/v3/health_check.ts';
 import type { ClusterLoadAssignment } from '../gen/envoy/config/endpoint/v3/endpoint.ts';
 import type { LbEndpoint } from '../gen/envoy/config/endpoint/v3/endpoint_components.ts';
 import { type Fields, toStruct } from '../grpc/well-known.ts';
-import { METADATA } from '../names.ts';
+import { CLUSTER, METADATA } from '../names.ts';
 
 export const ASSIGNMENT_TYPE = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment';
-/** The one resource that we serve; `service_name` of both clusters of nodes. */
-export const RESOURCE = 'nodes';
+/** The one resource that we serve: the live cluster's `service_name`. The file is read by the other cluster. */
+export const RESOURCE = CLUSTER.nodes;
 const TRANSPORT_MATCH = 'envoy.transport_socket_match';
 
 /** How a Struct is written: as a message for gRPC, as plain JSON in a file. */
@@ -15,17 +15,17 @@ type Encode = (fields: Fields) => { [key: string]: unknown };
 
 /** For gRPC, by proto-loader. */
 export function assignment(set: EndpointSet): ClusterLoadAssignment {
-  return build(set, toStruct);
+  return build(RESOURCE, set, toStruct);
 }
 
 /** For a file that Envoy reads: protobuf's JSON. */
 export function assignmentJson(set: EndpointSet): object {
-  return build(set, (fields) => ({ ...fields }));
+  return build(CLUSTER.lastKnown, set, (fields) => ({ ...fields }));
 }
 
-function build({ endpoints }: EndpointSet, encode: Encode): ClusterLoadAssignment {
+function build(cluster_name: string, { endpoints }: EndpointSet, encode: Encode): ClusterLoadAssignment {
   return {
-    cluster_name: RESOURCE,
+    cluster_name,
     endpoints:
       endpoints.length === 0 ? [] : [{ lb_endpoints: endpoints.map((one) => lbEndpoint(one, encode)) }],
   };

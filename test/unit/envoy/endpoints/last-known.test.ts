@@ -56,7 +56,7 @@ describe('the file of last known nodes', () => {
       resources: [
         {
           '@type': 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
-          cluster_name: 'nodes',
+          cluster_name: 'nodes_last_known',
           endpoints: [
             {
               lb_endpoints: [
