@@ -5,6 +5,11 @@
 export interface RoutingParams {
   /** Nodes that one request may try, the first included. */
   readonly maxAttempts: number;
+  /**
+   * Nodes without the model in memory that one decision looks at; where there are more, chance chooses. Those that have
+   * it, or load it, are always looked at.
+   */
+  readonly maxColdNodes: number;
   /** How long a warm, idle node may take to its first byte. */
   readonly firstByteTimeoutMs: number;
   /** How much longer it may take where the model must be loaded. */
@@ -71,6 +76,7 @@ export interface RoutingParams {
 
 export const DEFAULT_ROUTING: RoutingParams = {
   maxAttempts: 3,
+  maxColdNodes: 500,
   firstByteTimeoutMs: 60_000,
   loadTimeoutMs: 300_000,
   answerTimeoutMs: 600_000,

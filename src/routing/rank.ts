@@ -31,59 +31,52 @@ export function rank(
   now: number,
 ): Ranking {
   const knowing = snapshot.byModel.get(request.model.key);
-  if (knowing === undefined) return rankUnobserved(request, snapshot, inflight, params, random, now);
-
-  const rejected: { id: string; reason: RejectReason }[] = [];
-  const fit: NodeView[] = [];
-  for (const node of knowing) {
-    const reason = rejectReason(request, node, inflight, now);
-    if (reason === undefined) fit.push(node);
-    else if (rejected.length < MAX_REJECTED) rejected.push({ id: node.id, reason });
+  if (knowing !== undefined) {
+    const ranking = rankAmong(knowing, false, request, inflight, params, random, now);
+    if (ranking.nodes.length > 0) return ranking;
+    const resort = rankAmong(knowing, true, request, inflight, params, random, now);
+    if (resort.nodes.length > 0) return resort;
+    throw noNodeFor(request, params);
   }
-  if (fit.length > 0) {
-    const nodes = best(request, fit, inflight, params, random, now, false);
-    noteListFull(rejected, fit, nodes);
-    return { nodes, rejected };
-  }
-  const resort = knowing.filter((node) => isLastResort(rejectReason(request, node, inflight, now)));
-  if (resort.length === 0) throw noNodeFor(request, params);
-  const nodes = best(request, resort, inflight, params, random, now, true);
-  const unfit = rejected.filter(({ reason }) => !isLastResort(reason));
-  noteListFull(unfit, resort, nodes);
-  return { nodes, rejected: unfit };
+  // No tag list has the model: it is unknown for certain only when there is nobody left to ask.
+  const unobserved = unobservedNodes(snapshot);
+  const ranking = rankAmong(unobserved, true, request, inflight, params, random, now);
+  if (ranking.nodes.length > 0) return ranking;
+  throw unobserved.length === snapshot.nodes.length ? noNodeFor(request, params) : modelNotFound(request);
 }
 
-/** No tag list has the model: it is unknown for certain only when there is nobody left to ask. */
-function rankUnobserved(
+function rankAmong(
+  nodes: readonly NodeView[],
+  isResort: boolean,
   request: RouteRequest,
-  snapshot: FleetSnapshot,
   inflight: Inflight,
   params: RoutingParams,
   random: Random,
   now: number,
 ): Ranking {
-  const isFleetUnseen = snapshot.nodes.every((node) => node.tagsAt === undefined);
-  const usable = unobservedNodes(snapshot).filter((node) =>
-    isLastResort(rejectReason(request, node, inflight, now)),
-  );
-  if (usable.length === 0) throw isFleetUnseen ? noNodeFor(request, params) : modelNotFound(request);
-  return { nodes: best(request, usable, inflight, params, random, now, true), rejected: [] };
-}
-
-function best(
-  request: RouteRequest,
-  nodes: readonly NodeView[],
-  inflight: Inflight,
-  params: RoutingParams,
-  random: Random,
-  now: number,
-  isResort: boolean,
-): RankedNode[] {
   const attempts = Math.max(1, params.maxAttempts);
   const settled = new Shortlist<Candidate>(attempts, random);
   const cold = new Shortlist<Candidate>(attempts, random);
+  const rejected: { id: string; reason: RejectReason }[] = [];
+  const quickestLoad = params.loadStartSeconds * params.loadLeftShare;
+  const needsModel = request.endpoint.operation !== 'show';
+  const offset = nodes.length > params.maxColdNodes ? Math.floor(random() * nodes.length) : 0;
   let loads = 0;
-  for (const node of nodes) {
+  let coldSeen = 0;
+  for (let i = 0; i < nodes.length; i += 1) {
+    const node = nodes[(i + offset) % nodes.length];
+    if (node === undefined) continue;
+    const reason = rejectReason(request, node, inflight, now);
+    if (reason !== undefined && !(isResort && isLastResort(reason))) {
+      if (rejected.length < MAX_REJECTED) rejected.push({ id: node.id, reason });
+      continue;
+    }
+    if (needsModel && !node.warm.has(request.model.key)) {
+      // Nodes that cannot get into the list any more are passed over before they cost anything.
+      if (settled.worst < quickestLoad / node.weight - 0.01) continue;
+      coldSeen += 1;
+      if (coldSeen > params.maxColdNodes && inflight.onModel(node.id, request.model.key) === 0) continue;
+    }
     const facts = factsOf(request, node, inflight, params, now);
     const terms = costOf(facts, request, inflight, params, now);
     if (facts.state === 'loading') loads += 1;
@@ -92,24 +85,32 @@ function best(
   }
   const extraSeconds = loads >= params.maxParallelLoads ? params.extraLoadSeconds : 0;
   settled.absorb(cold, extraSeconds);
-  return settled.items.map(({ facts, terms }, i) => ({
-    id: facts.node.id,
-    address: facts.node.address ?? '',
-    seconds: settled.seconds[i] ?? 0,
-    terms: facts.state === 'cold' && extraSeconds > 0 ? { ...terms, load: terms.load + extraSeconds } : terms,
-    reason: isResort ? 'last_resort' : reasonOf(facts, params, now),
-    isWarm: facts.state === 'warm',
-  }));
+  const chosen = settled.items.map(({ facts, terms }, i): RankedNode => {
+    const isExtra = extraSeconds > 0 && facts.state === 'cold';
+    return {
+      id: facts.node.id,
+      address: facts.node.address ?? '',
+      seconds: settled.seconds[i] ?? 0,
+      terms: isExtra ? { ...terms, load: terms.load + extraSeconds } : terms,
+      reason: isResort ? 'last_resort' : reasonOf(facts, params, now),
+      isWarm: facts.state === 'warm',
+    };
+  });
+  noteListFull(rejected, nodes, chosen);
+  return { nodes: chosen, rejected };
 }
 
+/** Names those that were left out for nothing but the length of the list. */
 function noteListFull(
   rejected: { id: string; reason: RejectReason }[],
-  candidates: readonly NodeView[],
+  nodes: readonly NodeView[],
   chosen: readonly RankedNode[],
 ): void {
-  if (candidates.length === chosen.length) return;
-  for (const { id } of candidates) {
+  if (chosen.length === 0 || rejected.length + chosen.length >= nodes.length) return;
+  const unfit = new Set(rejected.map(({ id }) => id));
+  for (const { id } of nodes) {
     if (rejected.length >= MAX_REJECTED) return;
-    if (!chosen.some((ranked) => ranked.id === id)) rejected.push({ id, reason: 'list_full' });
+    if (unfit.has(id) || chosen.some((ranked) => ranked.id === id)) continue;
+    rejected.push({ id, reason: 'list_full' });
   }
 }

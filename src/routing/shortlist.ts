@@ -16,10 +16,14 @@ export class Shortlist<T> {
     this.#random = random;
   }
 
-  offer(item: T, seconds: number): void {
+  /** What an entry must not exceed to get in. */
+  get worst(): number {
     const last = this.seconds.at(-1);
-    const isFull = this.items.length >= this.#capacity;
-    if (isFull && last !== undefined && seconds > last) return;
+    return last === undefined || this.items.length < this.#capacity ? Number.POSITIVE_INFINITY : last;
+  }
+
+  offer(item: T, seconds: number): void {
+    if (seconds > this.worst) return;
     this.#insert(item, seconds, this.#random());
   }
 
