@@ -32,7 +32,7 @@ const FLAGS: readonly [key: keyof ConfigFlags, option: string, path: Path][] = [
   ['stateDir', '--state-dir', ['stateDir']],
   ['logLevel', '--log-level', ['log', 'level']],
   ['logFormat', '--log-format', ['log', 'format']],
-  ['envoyPath', '--envoy-path', ['envoy', 'path']],
+  ['envoyPath', '--envoy', ['envoy', 'path']],
 ];
 
 const NUMBERS = new Set(['poll.jitter', 'health.downAfter', 'routing.maxAttempts', 'envoy.concurrency']);
