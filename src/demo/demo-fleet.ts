@@ -79,11 +79,10 @@ const TIME_SCALE = 2.5;
 const NATURAL_END = 60;
 
 /**
- * Starts the nodes of `warmpath up --demo` on free loopback ports of this process. They end with `close`, or when
- * `signal` aborts. The model most people ask for first is warm on one of them already.
+ * Starts the nodes of `warmpath up --demo` on free loopback ports of this process. The model that most people
+ * ask for first is warm on one of them already.
  */
-export async function startDemoFleet(signal: AbortSignal): Promise<DemoFleet> {
-  signal.throwIfAborted();
+export async function startDemoFleet(): Promise<DemoFleet> {
   const nodes = await Promise.all(
     FLEET.map((options) =>
       startSimulatedNode({
@@ -95,16 +94,11 @@ export async function startDemoFleet(signal: AbortSignal): Promise<DemoFleet> {
       }),
     ),
   );
-  const close = async (): Promise<void> => {
-    signal.removeEventListener('abort', onAbort);
-    await Promise.all(nodes.map((node) => node.close()));
-  };
-  const onAbort = (): void => {
-    void close();
-  };
-  if (signal.aborted) await close();
-  else signal.addEventListener('abort', onAbort, { once: true });
-  signal.throwIfAborted();
   await nodes[0]?.load(LLAMA.name);
-  return { nodes: nodes.map(({ name, url }) => ({ name, url })), close };
+  return {
+    nodes: nodes.map(({ name, url }) => ({ name, url })),
+    close: async () => {
+      await Promise.all(nodes.map((node) => node.close()));
+    },
+  };
 }

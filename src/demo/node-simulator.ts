@@ -1,5 +1,5 @@
 import type { Clock } from '../app/ports.ts';
-import { SystemClock } from '../app/system-clock.ts';
+import { systemClock } from '../app/system-clock.ts';
 import { MODEL_ENDPOINTS } from './endpoints.ts';
 import { type Fault, FaultList } from './faults.ts';
 import { Inference } from './inference.ts';
@@ -64,7 +64,7 @@ export class SimulatedNode {
   #cancelRevival: (() => void) | undefined;
 
   constructor(options: SimulatedNodeOptions) {
-    const clock = options.clock ?? new SystemClock();
+    const clock = options.clock ?? systemClock;
     const scale = options.timeScale ?? 1;
     this.name = options.name;
     this.#clock = clock;

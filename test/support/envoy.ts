@@ -1,12 +1,19 @@
-import { firstExecutable, onPath, type RealProgram } from './find-program.ts';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../src/app/system-clock.ts';
+import { runCommand } from '../../src/envoy/bootstrap/command.ts';
+import { resolveEnvoy } from '../../src/envoy/bootstrap/install.ts';
+import type { RealProgram } from './find-program.ts';
 
-/** The Envoy that tests run: ENVOY, else PATH. */
-export async function realEnvoy(): Promise<RealProgram> {
-  return {
-    name: 'Envoy',
-    path: firstExecutable([process.env.ENVOY, ...onPath('envoy')]),
-    missing: 'Envoy is missing: set ENVOY or put envoy on PATH',
-  };
+let found: Promise<RealProgram> | undefined;
+
+/**
+ * The Envoy that tests run: ENVOY, else PATH, else the copy that `warmpath up` installs for itself, installed here if
+ * need be.
+ */
+export function realEnvoy(): Promise<RealProgram> {
+  found ??= find();
+  return found;
 }
 
 /** Path of Envoy, for programs that cannot do without. */
@@ -14,4 +21,23 @@ export async function requireEnvoy(): Promise<string> {
   const { path, missing } = await realEnvoy();
   if (path === undefined) throw new Error(missing);
   return path;
+}
+
+async function find(): Promise<RealProgram> {
+  const state = process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state');
+  const options = {
+    env: process.env,
+    configured: undefined,
+    cacheDir: join(state, 'warmpath', 'envoy'),
+    run: runCommand,
+    clock: systemClock,
+    onProgress: (line: string) => process.stderr.write(`${line}\n`),
+  };
+  try {
+    const { path } = await resolveEnvoy(options, new AbortController().signal);
+    return { name: 'Envoy', path, missing: '' };
+  } catch (error) {
+    const missing = error instanceof Error ? error.message : String(error);
+    return { name: 'Envoy', path: undefined, missing };
+  }
 }

@@ -103,7 +103,8 @@ export class FaultProxy {
   async #pump(from: Socket, to: Socket, isAnswer: boolean): Promise<void> {
     let passed = 0;
     try {
-      for await (const piece of from as AsyncIterable<Buffer>) {
+      // Leaving the loop must not close `from`: a stalled connection stays open.
+      for await (const piece of from.iterator({ destroyOnReturn: false })) {
         const fault = this.#fault;
         if (fault.latencyMs !== undefined) await pause(fault.latencyMs);
         if (fault.garbage !== undefined) {

@@ -16,7 +16,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   api: [...PURE, 'app'],
   config: [...PURE, 'app'],
   telemetry: [...PURE, 'app'],
-  demo: [],
+  demo: ['app'],
   supervisor: [...PURE, 'app'],
 };
 const OPEN_TYPES = ['config', 'telemetry'];
