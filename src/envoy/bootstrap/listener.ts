@@ -23,8 +23,8 @@ export function clientListener(options: BootstrapOptions): Message {
   return {
     name: 'clients',
     address: listenAddress(options.listen),
-    // Reads of a slow client's stream stop here; request bodies have their own, larger limit on the routes.
-    per_connection_buffer_limit_bytes: 1024 * 1024,
+    // What a slow client's answer may pile up; request bodies have their own limit on the routes, never below this.
+    per_connection_buffer_limit_bytes: Math.min(1024 * 1024, options.limits.bodyBytes),
     ignore_global_conn_limit: false,
     filter_chains: [{ filters: [connectionManager(options)] }],
   };

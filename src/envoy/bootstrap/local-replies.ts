@@ -21,7 +21,12 @@ export function localReplyConfig(options: BootstrapOptions): Message {
   const shaped = replies(options).flatMap((reply) =>
     FAMILIES.map((family) => mapper(reply, family, options.exposeHeaders)),
   );
-  return { mappers: [readyMade(), ...shaped] };
+  return { mappers: [readyMade(), notAnError(), ...shaped] };
+}
+
+/** Answers to preflights: no body may follow a 204. */
+function notAnError(): Message {
+  return { filter: status('LE', 399) };
 }
 
 /** What ext_proc answered has its shape already. */
@@ -206,7 +211,7 @@ function ofFamily(family: ApiFamily): Message {
   }
 }
 
-function status(op: 'EQ' | 'GE', code: number): Message {
+function status(op: 'EQ' | 'GE' | 'LE', code: number): Message {
   return { status_code_filter: { comparison: { op, value: { default_value: code, runtime_key: 'none' } } } };
 }
 

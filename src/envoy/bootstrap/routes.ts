@@ -39,7 +39,8 @@ export function routeConfig(options: BootstrapOptions): Message {
           ...guards(options),
           ...INFERENCE_ENDPOINTS.flatMap(({ path }) => inferenceRoutes(path, options)),
           ...READS.flatMap((read) => readRoutes(read, options)),
-          refuse({ connect_matcher: {} }, 405, 'CONNECT is not supported'),
+          // Refused before this as an upgrade; the route keeps it out of Lua and ext_proc, which would wait for a body.
+          refuse({ connect_matcher: {} }, 403, 'CONNECT is not supported'),
           refuse({ prefix: '/' }, 403, 'this path is not allowed here'),
         ],
       },

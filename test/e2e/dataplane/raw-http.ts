@@ -10,11 +10,19 @@ export interface RawAnswer {
   readonly timedOut: boolean;
 }
 
+export interface RawOptions {
+  readonly timeoutMs?: number;
+  /** Close our side after the last byte. */
+  readonly half?: boolean;
+  /** Whether what came so far is all that is waited for: by default one answer. */
+  readonly until?: (text: string, isHead: boolean) => boolean;
+}
+
 /** Sends bytes as they are and reads until the other side closes, answers in full, or `timeoutMs` is over. */
 export function raw(
   port: number,
   bytes: string | Buffer,
-  { timeoutMs = 1_500, half = false }: { timeoutMs?: number; half?: boolean } = {},
+  { timeoutMs = 1_500, half = false, until = isWhole }: RawOptions = {},
 ): Promise<RawAnswer> {
   const { promise, resolve } = Promise.withResolvers<RawAnswer>();
   const socket = connect(port, '127.0.0.1');
@@ -29,7 +37,7 @@ export function raw(
   socket.setEncoding('latin1');
   socket.on('data', (part: string) => {
     text += part;
-    if (isWhole(text, isHead)) finish(false);
+    if (until(text, isHead)) finish(false);
   });
   socket.on('close', () => finish(false));
   socket.on('error', () => finish(false));
@@ -62,7 +70,7 @@ function isWhole(text: string, isHead: boolean): boolean {
   const last = text.replace(CONTINUE, '');
   const end = last.indexOf('\r\n\r\n');
   if (end < 0) return false;
-  if (isHead) return true;
+  if (isHead || /^HTTP\/1\.1 (204|304) /.test(last)) return true;
   const length = /\r\ncontent-length: (\d+)\r\n/i.exec(`${last.slice(0, end)}\r\n`)?.[1];
   return length !== undefined && last.length >= end + 4 + Number(length);
 }

@@ -1,10 +1,12 @@
 import type { BootstrapOptions } from '../../../src/envoy/bootstrap/options.ts';
 import { ControlPlane } from './control-plane.ts';
-import { ScriptedNode } from './scripted-node.ts';
+import { answerOk, ScriptedNode } from './scripted-node.ts';
 import { type TestEndpoint, TestEnvoy } from './test-envoy.ts';
 
 export interface StackOptions {
   readonly nodes?: number;
+  /** Endpoints beside the scripted nodes. */
+  readonly extra?: readonly TestEndpoint[];
   /** False: Envoy never sees a control plane. */
   readonly control?: boolean;
   readonly overrides?: Partial<BootstrapOptions>;
@@ -16,12 +18,20 @@ export class Stack {
   readonly nodes: ScriptedNode[] = [];
   readonly envoy: TestEnvoy;
 
-  private constructor(envoy: TestEnvoy) {
+  readonly #extra: readonly TestEndpoint[];
+
+  private constructor(envoy: TestEnvoy, extra: readonly TestEndpoint[]) {
     this.envoy = envoy;
+    this.#extra = extra;
   }
 
-  static async start({ nodes = 1, control = true, overrides = {} }: StackOptions = {}): Promise<Stack> {
-    const stack = new Stack(await TestEnvoy.create(overrides));
+  static async start({
+    nodes = 1,
+    extra = [],
+    control = true,
+    overrides = {},
+  }: StackOptions = {}): Promise<Stack> {
+    const stack = new Stack(await TestEnvoy.create(overrides), extra);
     for (let i = 0; i < nodes; i++) {
       const node = new ScriptedNode();
       await node.start();
@@ -35,7 +45,12 @@ export class Stack {
   }
 
   get endpoints(): TestEndpoint[] {
-    return this.nodes.map((node, i) => ({ name: `node-${i}`, port: node.port, token: `token-${i}` }));
+    const scripted = this.nodes.map((node, i) => ({
+      name: `node-${i}`,
+      port: node.port,
+      token: `token-${i}`,
+    }));
+    return [...scripted, ...this.#extra];
   }
 
   /** The node at `i`; there are as many as were asked for. */
@@ -50,9 +65,12 @@ export class Stack {
     return this.nodes.reduce((sum, { received }) => sum + received.length, 0);
   }
 
-  /** Forgets what was seen so far. */
+  /** Forgets what was seen and scripted so far. */
   reset(): void {
-    for (const { received } of this.nodes) received.length = 0;
+    for (const node of this.nodes) {
+      node.received.length = 0;
+      node.script = answerOk;
+    }
     this.control.asked.length = 0;
     this.control.logged.length = 0;
     this.control.streams.length = 0;
