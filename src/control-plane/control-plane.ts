@@ -95,6 +95,8 @@ export class ControlPlane {
       clock,
       random,
       poll: config.poll,
+      listeners: [config.listen, config.admin],
+      onError: (node, error) => log.error({ err: error, node }, 'watching a node failed'),
       onObservation: (node, observation) => {
         if (observation.kind === 'poll_failed') this.metrics.pollFailed(node, observation.reason);
         this.fleet.observe(node, observation);
@@ -187,7 +189,7 @@ export class ControlPlane {
   apply(config: Config): void {
     this.#config = config;
     this.fleet.replaceNodes(config.nodes, fleetParams(config));
-    this.#watcher.update(config.nodes);
+    this.#watcher.update(config.nodes, config.poll);
   }
 
   envoyIs(envoy: EnvoyInfo): void {
@@ -204,7 +206,7 @@ export class ControlPlane {
     this.readiness.drain();
     await this.#grpc?.drain({ delayMs: DRAIN_DELAY_MS, deadlineMs }, signal);
     this.#group.stop();
-    this.#watcher.close();
+    await this.#watcher.close();
     await this.#admin.close();
     await this.#store.close();
     this.metrics.close();

@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Log } from '../app/log.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import type { Config } from '../config/config.ts';
 import { bootstrapOptions, ensureCaFile } from '../control-plane/bootstrap-options.ts';
-import { envoyAdminPath } from '../control-plane/places.ts';
+import { envoyAdminPath, lastKnownPath } from '../control-plane/places.ts';
 import { runCommand } from '../envoy/bootstrap/command.ts';
 import { type EnvoyBinary, resolveEnvoy } from '../envoy/bootstrap/install.ts';
 import { envoyAdmin } from '../envoy/supervise/admin-client.ts';
@@ -38,7 +38,7 @@ const CONTROL_PLANE_STOP_MS = 5000;
  */
 export async function runUp(options: UpOptions, gentle: AbortSignal, now: AbortSignal): Promise<void> {
   const { config, clock, log } = options;
-  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(lastKnownPath(config.stateDir)), { recursive: true, mode: 0o700 });
   await ensureCaFile(config);
   const binary = await resolveEnvoy(
     {
