@@ -9,8 +9,8 @@ const PICKED: Record<PickReason, string> = {
   warm_busy: 'warm, waits for a slot',
   loading: 'joins a load under way',
   loads_beside: 'loads into free memory',
-  loads_evicting: 'loads, another model must go',
-  loads_unknown: 'loads, free memory unknown',
+  loads_evicting: 'loads, evicting another',
+  loads_unknown: 'loads, if memory suffices',
   any: 'needs no loaded model',
   last_resort: 'last resort: not healthy',
 };

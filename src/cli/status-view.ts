@@ -69,7 +69,7 @@ function nodeTable(nodes: readonly NodeReport[], at: number, paint: Paint, width
   ];
   const rows = nodes.map((node) => [
     displayText(node.name),
-    [paint(STATUS_STYLE[node.status], node.status), paint('dim', formatAge(at - Date.parse(node.since)))],
+    state(node, at, paint),
     warmLines(node, paint),
     String(node.inflight),
     // A figure nobody configured is an estimate.
@@ -78,6 +78,12 @@ function nodeTable(nodes: readonly NodeReport[], at: number, paint: Paint, width
     node.rttMs === null ? '–' : `${node.rttMs.toFixed(1)} ms`,
   ]);
   return renderTable(columns, rows, width);
+}
+
+/** How long it has been so matters where it is not well. */
+function state(node: NodeReport, at: number, paint: Paint): string {
+  const word = paint(STATUS_STYLE[node.status], node.status);
+  return node.status === 'ready' ? word : `${word} ${paint('dim', formatAge(at - Date.parse(node.since)))}`;
 }
 
 function warmLines(node: NodeReport, paint: Paint): string[] {

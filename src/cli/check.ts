@@ -1,0 +1,111 @@
+import { exposureWarning } from '../api/exposure-warning.ts';
+import type { Config } from '../config/config.ts';
+import { formatHostPort } from '../config/host-port.ts';
+import { loadConfig } from '../config/load.ts';
+import { ConfigError } from '../config/problem.ts';
+import { grpcBind } from '../control-plane/places.ts';
+import type { NodeSpec, NodeUrl } from '../fleet/types.ts';
+import { configSource } from './config-source.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
+import type { Io } from './io.ts';
+import type { RunFlags } from './options.ts';
+import { renderTable } from './table.ts';
+import { columnsOf, createPaint, displayText, type Paint } from './terminal.ts';
+import { formatBytes } from './units.ts';
+
+/** Validates a configuration as `up` would read it. Every problem at once; without any, what would run. */
+export async function runCheck(io: Io, flags: RunFlags, { json }: { json: boolean }): Promise<ExitCode> {
+  const paint = createPaint(io.out, io.env);
+  try {
+    const { config } = await loadConfig(configSource(flags, io.env));
+    const warnings = warningsOf(config);
+    io.out.write(
+      json
+        ? `${JSON.stringify({ isValid: true, problems: [], warnings, config: summary(config) }, null, 2)}\n`
+        : report(config, warnings, paint, columnsOf(io.out)),
+    );
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (json) io.out.write(`${JSON.stringify({ isValid: false, problems: error.lines }, null, 2)}\n`);
+    else io.err.write(problems(error, createPaint(io.err, io.env)));
+    return EXIT.problem;
+  }
+}
+
+function problems(error: ConfigError, paint: Paint): string {
+  const count = error.lines.length === 1 ? '1 problem' : `${error.lines.length} problems`;
+  return [paint('red', `${count}:`), ...error.lines.map((line) => `  ${displayText(line)}`), ''].join('\n');
+}
+
+function warningsOf(config: Config): string[] {
+  const exposure = exposureWarning(config.admin.host);
+  const warnings = exposure === undefined ? [] : [exposure];
+  if (config.nodes.length === 0) warnings.push('no nodes: every request would be answered 503');
+  if (config.nodes.length > 0 && config.nodes.every((node) => node.drain)) {
+    warnings.push('all nodes are draining: they are used as a last resort only');
+  }
+  return warnings;
+}
+
+/** What would run, tokens left out. */
+function summary(config: Config) {
+  const { nodes, ...settings } = config;
+  return {
+    ...settings,
+    grpc: grpcBind(config),
+    nodes: nodes.map(({ token, url, ...node }) => ({
+      ...node,
+      url: urlText(url),
+      hasToken: token !== undefined,
+    })),
+  };
+}
+
+function report(config: Config, warnings: readonly string[], paint: Paint, width: number): string {
+  const grpc = grpcBind(config);
+  const lines: [string, string][] = [
+    ['clients', formatHostPort(config.listen)],
+    ['admin', formatHostPort(config.admin)],
+    ['gRPC for Envoy', grpc.kind === 'unix' ? grpc.path : formatHostPort(grpc)],
+    ['state', config.stateDir],
+    ['nodes', String(config.nodes.length)],
+  ];
+  const facts = lines.map(([name, value]) => `  ${paint('dim', name.padEnd(15))} ${displayText(value)}`);
+  const parts = [paint('green', 'The configuration is valid. It would run:'), '', ...facts, ''];
+  if (config.nodes.length > 0) parts.push(nodeTable(config.nodes, paint, width).trimEnd(), '');
+  parts.push(...warnings.map((warning) => paint('yellow', `! ${displayText(warning)}`)));
+  return `${parts.join('\n').trimEnd()}\n`;
+}
+
+function nodeTable(nodes: readonly NodeSpec[], paint: Paint, width: number): string {
+  const columns = [
+    { title: paint('dim', 'NODE'), isFlexible: true },
+    { title: paint('dim', 'URL'), isFlexible: true },
+    { title: paint('dim', 'SLOTS'), align: 'right' },
+    { title: paint('dim', 'VRAM'), align: 'right' },
+    { title: paint('dim', 'WEIGHT'), align: 'right' },
+    { title: paint('dim', 'ALSO') },
+  ] as const;
+  const rows = nodes.map((node) => {
+    const also = [
+      node.token === undefined ? '' : 'token',
+      node.tlsCaFile === undefined ? '' : 'own CA',
+      node.drain ? 'draining' : '',
+    ];
+    return [
+      displayText(node.id),
+      displayText(urlText(node.url)),
+      node.slots === undefined ? 'learnt' : String(node.slots),
+      node.vramBytes === undefined ? '?' : formatBytes(node.vramBytes),
+      String(node.weight),
+      also.filter((word) => word !== '').join(', '),
+    ];
+  });
+  return renderTable(columns, rows, width);
+}
+
+/** With its port always: Ollama's usual one is not the one that a URL without a port means elsewhere. */
+function urlText(url: NodeUrl): string {
+  return `${url.scheme}://${formatHostPort(url)}`;
+}

@@ -1,0 +1,106 @@
+import { expect, it } from 'vitest';
+import type { Explanation } from '../../../src/api/admin-source.ts';
+import { runExplain } from '../../../src/cli/explain.ts';
+import { RouterError } from '../../../src/request/errors.ts';
+import type { RankedNode } from '../../../src/routing/types.ts';
+import { aSource } from '../api/fake-source.ts';
+import { aFakeIo, FakeOutput, fetchFrom } from './fake-io.ts';
+
+const ask = {
+  url: 'http://127.0.0.1:9411',
+  model: 'Alpha',
+  numCtx: undefined,
+  path: '/api/chat',
+  json: false,
+};
+
+function aRanked(id: string, fields: Partial<RankedNode> = {}): RankedNode {
+  return {
+    id,
+    address: '10.0.0.1:11434',
+    seconds: 0.0013,
+    terms: { roundTrip: 0.0013, slotWait: 0, load: 0, eviction: 0, trust: 0 },
+    reason: 'warm_idle',
+    isWarm: true,
+    ...fields,
+  };
+}
+
+function explaining(ranking: Explanation['ranking'], isKnown = true, asked: string[] = []) {
+  const source = aSource([], { explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown, ranking }) });
+  return aFakeIo({ out: new FakeOutput({ columns: 80 }), fetch: fetchFrom(source, asked) });
+}
+
+it('shows the order, every term in seconds, the reason, and who was left out', async () => {
+  const io = explaining({
+    nodes: [
+      aRanked('gpu1'),
+      aRanked('gpu2', {
+        seconds: 12.5,
+        terms: { roundTrip: 0.001, slotWait: 0, load: 11.9, eviction: 0.5, trust: 0.099 },
+        reason: 'loads_evicting',
+        isWarm: false,
+      }),
+    ],
+    rejected: [{ id: 'gpu3', reason: 'model_unknown' }],
+  });
+  expect(await runExplain(io, ask)).toBe(0);
+  expect(io.out.text).toBe(
+    [
+      'alpha:latest on /api/chat: 2 of 3 nodes would be tried, in this order',
+      '',
+      '#  NODE  EXPECTED     RTT  SLOT   LOAD  EVICT  TRUST  WHY',
+      '1  gpu1  0.0013 s  0.0013     0      0      0      0  warm, a slot is free',
+      '2  gpu2   12.50 s  0.0010     0  11.90  0.500  0.099  loads, evicting another',
+      '',
+      'Expected seconds to the first token, and what they are made of.',
+      '',
+      'LEFT OUT  WHY',
+      'gpu3      does not have the model',
+      '',
+    ].join('\n'),
+  );
+});
+
+it.each([
+  {
+    isKnown: false,
+    rejected: [{ id: 'gpu1', reason: 'model_unknown' as const }],
+    want: 'no node has this model',
+  },
+  { isKnown: true, rejected: [{ id: 'gpu1', reason: 'down' as const }], want: 'no node can take it now' },
+  { isKnown: false, rejected: [], want: 'no nodes are configured' },
+])('says why there is nobody: $want', async ({ isKnown, rejected, want }) => {
+  const io = explaining({ nodes: [], rejected }, isKnown);
+  expect(await runExplain(io, ask)).toBe(1);
+  expect(io.out.text).toContain(want);
+});
+
+it('asks with the name, context and path given', async () => {
+  const asked: string[] = [];
+  const io = explaining({ nodes: [aRanked('gpu1')], rejected: [] }, true, asked);
+  await runExplain(io, { ...ask, model: 'hf.co/a/b:q4&x=1', numCtx: 8192, path: '/v1/embeddings' });
+  expect(asked).toEqual([
+    'http://127.0.0.1:9411/explain?model=hf.co%2Fa%2Fb%3Aq4%26x%3D1&path=%2Fv1%2Fembeddings&num_ctx=8192',
+  ]);
+});
+
+it('prints the ranking for programs', async () => {
+  const io = explaining({ nodes: [aRanked('gpu1')], rejected: [] });
+  expect(await runExplain(io, { ...ask, json: true })).toBe(0);
+  expect(JSON.parse(io.out.text)).toMatchObject({
+    model: 'alpha:latest',
+    ranking: { nodes: [{ id: 'gpu1' }] },
+  });
+});
+
+it('passes on why a name was refused', async () => {
+  const source = aSource([], {
+    explain: () => {
+      throw new RouterError('invalid_model_name', 'invalid model name');
+    },
+  });
+  const io = aFakeIo({ fetch: fetchFrom(source) });
+  expect(await runExplain(io, ask)).toBe(1);
+  expect(io.err.text).toBe('warmpath: invalid model name\n');
+});

@@ -1,0 +1,164 @@
+import { expect, it } from 'vitest';
+import { AdminUnreachable } from '../../../src/cli/admin-client.ts';
+import { runStatus } from '../../../src/cli/status.ts';
+import { aSource } from '../api/fake-source.ts';
+import { aModel, aNode, aResident } from '../api/fleet-builder.ts';
+import { aFakeIo, FakeOutput, fetchFrom } from './fake-io.ts';
+
+const URL = 'http://127.0.0.1:9411';
+const once = { url: URL, json: false, watch: false };
+const GIB = 2 ** 30;
+
+const fleet = [
+  aNode('gpu1', {
+    spec: { slots: 4, vramBytes: 24 * GIB },
+    models: [aModel('alpha:latest'), aModel('beta:7b')],
+    resident: [aResident('alpha:latest'), aResident('beta:7b', { vramBytes: 7 * GIB, sizeBytes: 7 * GIB })],
+    health: { since: 4_000 },
+  }),
+  aNode('gpu2', {
+    models: [aModel('alpha:latest')],
+    health: {
+      status: 'down',
+      since: 9_000,
+      lastFailure: { reason: 'refused', source: 'poll', detail: 'connection refused', at: 9_500 },
+    },
+    record: { rttMs: undefined },
+  }),
+];
+const inflight = {
+  onNode: (node: string) => (node === 'gpu1' ? 3 : 0),
+  onModel: (_node: string, model: string) => (model === 'alpha:latest' ? 3 : 0),
+};
+
+it('shows each node with state, warm models, load, slots, VRAM and round trip', async () => {
+  const io = aFakeIo({ fetch: fetchFrom(aSource(fleet, { inflight: () => inflight })) });
+  expect(await runStatus(io, once)).toBe(0);
+  expect(io.out.text).toBe(
+    [
+      'warmpath 1.2.3 · ready · up 10 s · 1 of 2 nodes ready · on 0.0.0.0:11434',
+      '',
+      'NODE  STATE     MODELS WARM              IN FLIGHT  SLOTS                  VRAM     RTT',
+      'gpu1  ready     alpha:latest ×3 5.0 GiB          3      4  12.0 GiB of 24.0 GiB  1.3 ms',
+      '                beta:7b 7.0 GiB',
+      'gpu2  down 1 s  none of 1                        0     ~1                   0 B       –',
+      '',
+      'gpu2: refused, connection refused (500 ms ago) http://10.0.0.1:11434',
+      '',
+    ].join('\n'),
+  );
+});
+
+it.each([80, 100, 120])('fits a terminal of %i columns', async (columns) => {
+  const long = 'registry.example.com/some-organisation/a-very-long-model-name:70b-instruct-q4_K_M';
+  const nodes = [
+    ...fleet,
+    aNode('a-node-with-quite-a-long-name.rack7.example', { resident: [aResident(long)] }),
+  ];
+  const io = aFakeIo({ out: new FakeOutput({ columns }), fetch: fetchFrom(aSource(nodes)) });
+  await runStatus(io, once);
+  for (const line of io.out.text.split('\n').slice(2, -3)) expect(line.length).toBeLessThanOrEqual(columns);
+});
+
+it('says first what is wrong with Warmpath itself', async () => {
+  const source = aSource([], {
+    unreadyReasons: () => ['the first round of polls is under way'],
+    alarms: () => [{ code: 'config_rejected', message: 'x.yaml:3:1 odd', since: '2026-01-01T00:00:08.000Z' }],
+    envoy: () => ({ version: '1.40.0', pid: 7, restarts: 2 }),
+  });
+  const io = aFakeIo({ fetch: fetchFrom(source) });
+  await runStatus(io, once);
+  expect(io.out.text).toContain('not ready: the first round of polls is under way');
+  expect(io.out.text).toContain('! config_rejected for 2 s: x.yaml:3:1 odd');
+  expect(io.out.text).toContain('envoy 1.40.0 · envoy restarts: 2');
+  expect(io.out.text).toContain('No nodes are configured');
+});
+
+it('paints on a terminal, unless NO_COLOR asks for none', async () => {
+  const fetch = fetchFrom(aSource(fleet));
+  const painted = aFakeIo({ out: new FakeOutput({ isTTY: true }), fetch });
+  await runStatus(painted, once);
+  expect(painted.out.text).toContain('\u001b[32mready\u001b[39m');
+  for (const env of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
+    const plain = aFakeIo({ out: new FakeOutput({ isTTY: true }), env, fetch });
+    await runStatus(plain, once);
+    expect(plain.out.text).not.toContain('\u001b');
+  }
+});
+
+it('S15: shows no escape sequence that a node put into a name or a reason', async () => {
+  const evil = '\u001b[2J\u001b]0;owned\u0007evil\r\n\u009b31m';
+  const node = aNode('gpu1', {
+    resident: [aResident(`m${evil}`)],
+    health: { status: 'suspect', lastFailure: { reason: 'bad_answer', source: 'poll', detail: evil, at: 0 } },
+  });
+  const io = aFakeIo({ fetch: fetchFrom(aSource([node], { version: evil })) });
+  await runStatus(io, once);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
+  expect(io.out.text.replaceAll('\n', '')).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+  expect(io.out.text).toContain('evil');
+});
+
+it('prints the whole report for programs', async () => {
+  const io = aFakeIo({ fetch: fetchFrom(aSource(fleet)) });
+  await runStatus(io, { ...once, json: true });
+  expect(JSON.parse(io.out.text)).toMatchObject({
+    version: '1.2.3',
+    nodes: [{ name: 'gpu1' }, { name: 'gpu2' }],
+  });
+});
+
+it.each([
+  [
+    'connection refused',
+    Object.assign(new TypeError('fetch failed'), {
+      cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }),
+    }),
+  ],
+  [
+    'ENOTFOUND',
+    Object.assign(new TypeError('fetch failed'), {
+      cause: Object.assign(new Error(), { code: 'ENOTFOUND' }),
+    }),
+  ],
+  ['no answer within 5 s', new DOMException('timed out', 'TimeoutError')],
+])('says in one line that nothing answers (%s), and what to do', async (why, error) => {
+  const io = aFakeIo({ fetch: () => Promise.reject(error) });
+  const failed = runStatus(io, once);
+  await expect(failed).rejects.toThrow(AdminUnreachable);
+  await expect(failed).rejects.toThrow(`no Warmpath answers at ${URL} (${why})`);
+  await expect(failed).rejects.toThrow('--admin HOST:PORT');
+});
+
+it.each(['<html>', '{"models":[]}', 'null'])('recognises that %s is no Warmpath', async (body) => {
+  const io = aFakeIo({ fetch: async () => new Response(body) });
+  await expect(runStatus(io, once)).rejects.toThrow(AdminUnreachable);
+});
+
+it('draws again every second until interrupted, and restores the cursor', async () => {
+  const stop = new AbortController();
+  const answer = fetchFrom(aSource(fleet));
+  let isUp = true;
+  const io = aFakeIo({
+    out: new FakeOutput({ isTTY: true }),
+    signal: stop.signal,
+    fetch: (input) => (isUp ? answer(input) : Promise.reject(new TypeError('fetch failed'))),
+  });
+  const done = runStatus(io, { ...once, watch: true });
+  const drawn = () => io.out.text.split('\u001b[H\u001b[J').length - 1;
+  const tick = async (count: number) => {
+    while (io.clock.pending === 0) await new Promise(setImmediate);
+    expect(drawn()).toBe(count);
+    await io.clock.advance(1000);
+  };
+  await tick(1);
+  isUp = false;
+  await tick(2);
+  expect(io.out.text).toContain('no Warmpath answers');
+  isUp = true;
+  await tick(3);
+  stop.abort();
+  expect(await done).toBe(0);
+  expect(io.out.text.startsWith('\u001b[?25l')).toBe(true);
+  expect(io.out.text.endsWith('\u001b[?25h')).toBe(true);
+});
