@@ -14,7 +14,7 @@ export interface EndFacts {
 /** The stream broke although an answer had begun. */
 const CUT: readonly Flag[] = ['UC', 'UR', 'UPE', 'LR', 'SI', 'DT', 'UMSDR', 'UT', 'UF'];
 /** Envoy had nobody to ask, or nobody who answered. */
-const NO_ANSWER: readonly Flag[] = ['UH', 'UF', 'UO', 'NC', 'UT', 'URX', 'OM', 'DF'];
+const NO_ANSWER: readonly Flag[] = ['UH', 'UF', 'UO', 'NC', 'UT', 'OM', 'DF'];
 
 /** One word for how a request ended for its client. */
 export function outcomeEnd({ status, details, flags, attempts, sawError }: EndFacts): OutcomeEnd {

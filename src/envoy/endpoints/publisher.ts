@@ -13,8 +13,11 @@ import { Subscription } from './subscription.ts';
 export interface PublisherDependencies {
   readonly telemetry: EnvoyTelemetry;
   readonly log: Log;
-  /** Told of every set that Envoy is shown, and of its version: the last known good is kept from it. */
-  readonly onPublished?: (set: EndpointSet, version: number) => void;
+  /**
+   * Told once of every set that is known to be good, with its version: an Envoy accepted it, or none is there that
+   * could refuse it. The last known good is kept from it.
+   */
+  readonly onGood?: (set: EndpointSet, version: number) => void;
 }
 
 export type PublishResult = 'published' | 'unchanged' | 'held';
@@ -35,6 +38,7 @@ export class EndpointPublisher implements GrpcService {
   readonly #deps: PublisherDependencies;
   readonly #streams = new Map<DiscoveryCall, Subscription>();
   #set: EndpointSet | undefined;
+  #good: EndpointSet | undefined;
   #version = 0;
   #fingerprint = '';
   #heldFingerprint = '';
@@ -62,6 +66,7 @@ export class EndpointPublisher implements GrpcService {
   restore(set: EndpointSet, version: number): void {
     if (this.#set !== undefined) return;
     this.#set = set;
+    this.#good = set;
     this.#fingerprint = JSON.stringify(set.endpoints);
     this.#version = version;
     this.#pushAll();
@@ -89,7 +94,7 @@ export class EndpointPublisher implements GrpcService {
     this.#heldFingerprint = '';
     this.#version += 1;
     this.#lastRejection = undefined;
-    this.#deps.onPublished?.(set, this.#version);
+    if (this.#streams.size === 0) this.#isGood();
     this.#pushAll();
     return 'published';
   }
@@ -139,9 +144,17 @@ export class EndpointPublisher implements GrpcService {
         );
         break;
       case 'accepted':
+        if (news.version === this.#version) this.#isGood();
+        break;
       case 'stale':
         break;
     }
+  }
+
+  #isGood(): void {
+    if (this.#set === undefined || this.#set === this.#good) return;
+    this.#good = this.#set;
+    this.#deps.onGood?.(this.#set, this.#version);
   }
 
   #pushAll(): void {

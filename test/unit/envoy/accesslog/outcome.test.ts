@@ -80,6 +80,14 @@ describe('an entry of the log of requests', () => {
       attempts: 0,
       want: 'complete',
     },
+    {
+      name: 'unknown to every node tried',
+      status: 404,
+      details: 'via_upstream',
+      flags: { upstream_retry_limit_exceeded: true },
+      attempts: 2,
+      want: 'complete',
+    },
     { name: 'refused by us', status: 404, details: 'warmpath_model_not_found', attempts: 0, want: 'refused' },
     { name: 'no node for it', status: 503, details: 'warmpath_no_node', attempts: 0, want: 'refused' },
     {

@@ -25,7 +25,7 @@ beforeEach(async () => {
   publisher = new EndpointPublisher({
     telemetry,
     log,
-    onPublished: (set, version) => kept.push({ set, version }),
+    onGood: (set, version) => kept.push({ set, version }),
   });
   running = await startServer([publisher]);
 });
@@ -143,7 +143,6 @@ describe('endpoint discovery', () => {
     expect((await envoy.inbox.next()).version_info).toBe('58');
     publish(setOf('n1', 'n2'));
     expect((await envoy.inbox.next()).version_info).toBe('59');
-    expect(kept.map(({ version }) => version)).toEqual([1, 59]);
   });
 
   it('starts from what a predecessor left, and guards it', async () => {
@@ -169,6 +168,23 @@ describe('endpoint discovery', () => {
     expect(nodesOf(await envoy.inbox.next())).toEqual(['n1', 'n2']);
     expect(publisher.lastRejection).toBeUndefined();
     expect(telemetry.pushed).toBe(2);
+  });
+
+  it('calls a set good once an Envoy accepted it, or while none is there to refuse it', async () => {
+    publish(setOf('n1'));
+    expect(kept).toEqual([{ set: setOf('n1'), version: 1 }]);
+    const envoy = new Subscriber();
+    envoy.answer(await envoy.inbox.next());
+    publish(setOf('n1', 'n2'));
+    envoy.answer(await envoy.inbox.next(), 'no');
+    await until(() => telemetry.rejected === 1);
+    publish(setOf('n1', 'n3'));
+    const last = await envoy.inbox.next();
+    expect(kept).toHaveLength(1);
+    envoy.answer(last);
+    envoy.answer(last);
+    await until(() => kept.length === 2);
+    expect(kept[1]).toEqual({ set: setOf('n1', 'n3'), version: Number(last.version_info) });
   });
 
   it('ignores answers to a push that another has overtaken', async () => {
