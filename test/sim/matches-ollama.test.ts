@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SimulatedNode, startSimulatedNode } from '../../src/demo/node-simulator.ts';
-import { type Answer, send } from '../support/http-client.ts';
+import { type Answer, post, send } from '../support/http-client.ts';
 import { type RealOllama, realOllama, startRealOllama } from '../support/ollama.ts';
 import { describeReal } from '../support/require-real.ts';
+import { pause } from '../support/wait-for.ts';
 
 interface Sample {
   readonly name: string;
@@ -154,6 +155,17 @@ const REFUSALS: readonly Sample[] = [
   { name: 'an array', path: '/api/generate', body: '[]' },
 ];
 
+/** Long enough to be still running when the runner is killed. */
+const LONG = 40_000;
+const LONG_STREAMS = [
+  { path: '/api/generate', body: { prompt: 'hi', options: { num_predict: LONG } } },
+  { path: '/api/chat', body: { messages: MESSAGES, options: { num_predict: LONG } } },
+  { path: '/v1/chat/completions', body: { messages: MESSAGES, max_tokens: LONG, stream: true } },
+  { path: '/v1/completions', body: { prompt: 'hi', max_tokens: LONG, stream: true } },
+  { path: '/v1/responses', body: { input: 'hi', max_output_tokens: LONG, stream: true } },
+  { path: '/v1/messages', body: { messages: MESSAGES, max_tokens: LONG, stream: true } },
+];
+
 describeReal(realOllama(), 'the simulator answers as real Ollama does', (path) => {
   let real: RealOllama;
   let simulated: SimulatedNode;
@@ -191,6 +203,20 @@ describeReal(realOllama(), 'the simulator answers as real Ollama does', (path) =
     });
   });
 
+  it.each(LONG_STREAMS)('a killed runner ends $path as the scripted one does', async ({ path, body }) => {
+    await post(`${real.url}/api/generate`, { model: 'alpha' });
+    const broken = post(real.url + path, { model: 'alpha', ...body });
+    await pause(150);
+    real.killRunners();
+    await simulated.setFault({ kind: 'runner_dies', afterTokens: 3 });
+    const ours = await post(simulated.url + path, { model: 'alpha', ...body });
+    await simulated.setFault(undefined);
+    const theirs = await broken;
+    expect([theirs.status, theirs.isComplete]).toEqual([200, true]);
+    expect([ours.status, ours.isComplete]).toEqual([200, true]);
+    expect(endOf(ours)).toEqual(endOf(theirs));
+  });
+
   it.each(REFUSALS)('refusals, $name: same status and words', async (sample) => {
     const [theirs, ours] = (await both(sample)).map((answer) => ({
       status: answer.status,
@@ -224,6 +250,12 @@ function bodyShape(answer: Answer): unknown {
     });
   }
   return type.startsWith('application/json') ? keysOf(answer.json()) : answer.text;
+}
+
+/** Keys of the last token's document and of whatever followed it. */
+function endOf(answer: Answer): unknown {
+  const documents = answer.text.split('\n').filter((line) => line.includes('{'));
+  return documents.slice(-2).map((line) => keysOf(JSON.parse(line.replace(/^data: /, ''))));
 }
 
 /** Values that a program may depend on stay; texts, figures and times become their types. */

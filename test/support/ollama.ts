@@ -58,11 +58,16 @@ export class RealOllama {
     this.#cleanUp();
   }
 
-  /** As a crash does. Its runners notice that their parent is gone, or are ended with it by `stop`. */
+  /** Crashes the processes that run models; the server goes on and starts new ones when asked. */
+  killRunners(): void {
+    killAll(childrenOf(this.pid));
+  }
+
+  /** As a crash does; its runners end with it. */
   async kill(): Promise<void> {
     const runners = childrenOf(this.pid);
     this.#server.kill('SIGKILL');
-    for (const pid of runners) process.kill(pid, 'SIGKILL');
+    killAll(runners);
     await this.#server.exited;
     this.#cleanUp();
   }
@@ -123,6 +128,16 @@ function cachedVersions(cache: string): string[] {
       .map((version) => join(cache, version, 'bin', 'ollama'));
   } catch {
     return [];
+  }
+}
+
+function killAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It had just ended.
+    }
   }
 }
 

@@ -121,8 +121,8 @@ export class RunningWarmpath {
   /** SIGTERM to the supervisor, as Ctrl-C does; nothing of it is left afterwards. */
   async stop(): Promise<void> {
     const children = ['control-plane', 'envoy'].map((role) => this.#tryPidOf(role));
-    await this.#process.stop(STOP_MS);
-    for (const pid of children) if (pid !== undefined) killIfAlive(pid);
+    const exit = await this.#process.stop(STOP_MS);
+    if (exit.code !== 0) for (const pid of children) if (pid !== undefined) killIfAlive(pid);
     this.#cleanUp();
   }
 
@@ -189,7 +189,7 @@ export async function startWarmpath(options: WarmpathOptions): Promise<RunningWa
   }
 }
 
-/** A supervisor that had to be killed leaves its children behind. */
+/** A supervisor that did not end as it should leaves its children behind. */
 function killIfAlive(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');

@@ -1,6 +1,5 @@
-import { COMPATIBLE_JSON, errorReply } from '../error-replies.ts';
+import { COMPATIBLE_JSON } from '../error-replies.ts';
 import type { AnswerFormat, FormatContext } from './format.ts';
-import { RUNNER_DIED } from './ollama.ts';
 
 /** /v1/messages. */
 export function messagesFormat({ model, id }: FormatContext): AnswerFormat {
@@ -30,7 +29,7 @@ export function messagesFormat({ model, id }: FormatContext): AnswerFormat {
         usage: { input_tokens: stats.promptTokens, output_tokens: stats.tokens },
       }) +
       event('message_stop', {}),
-    broken: () => `event: error\ndata: ${errorReply('anthropic', 500, RUNNER_DIED).body.trimEnd()}\n\n`,
+    broken: () => '',
     whole: (text, stats) =>
       JSON.stringify({
         ...message,

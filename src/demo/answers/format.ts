@@ -18,7 +18,7 @@ export interface AnswerFormat {
   token(text: string): string;
   /** After the last token of a stream. */
   end(text: string, stats: AnswerStats): string;
-  /** What a stream says when the model's runner dies under it; a clean end follows. */
+  /** What a stream says when the model's runner dies under it, if anything; a clean end follows. */
   broken(): string;
   /** The whole answer at once. */
   whole(text: string, stats: AnswerStats): string;
