@@ -20,7 +20,6 @@ export function readAttempt(entry: HTTPAccessLogEntry): AttemptReport | undefine
     status,
     flags: shortFlags(common?.response_flags),
     transport: text(common?.upstream_transport_failure_reason, 512),
-    details: text(response?.response_code_details, 256),
   });
   if (reason === undefined) return undefined;
   return { decisionId: id, address, reason, status, retryAfterMs: retryAfterMs(response?.response_headers) };
@@ -31,7 +30,6 @@ interface AttemptFacts {
   readonly flags: ReadonlySet<Flag>;
   /** Envoy's words for why no connection came about. */
   readonly transport: string;
-  readonly details: string;
 }
 
 /** Undefined: the attempt went well, or what ended it was not the node. */
@@ -42,7 +40,7 @@ export function failureReason({
   details,
 }: AttemptFacts): FailureReason | undefined {
   if (flags.has('DC') || flags.has('DR')) return undefined;
-  if (flags.has('UF')) return connectFailure(transport, details);
+  if (flags.has('UF')) return connectFailure(transport);
   const hasBegun = status !== undefined && status < 400;
   if (flags.has('UT') || flags.has('SI') || flags.has('DT') || flags.has('UMSDR'))
     return hasBegun ? 'truncated' : 'timeout';
@@ -51,11 +49,10 @@ export function failureReason({
   return status === undefined ? undefined : statusFailure(status);
 }
 
-function connectFailure(transport: string, details: string): FailureReason {
+/** Envoy gives a reason for every failed connect but one: that it took too long. */
+function connectFailure(transport: string): FailureReason {
   if (/TLS|SSL|certificate/i.test(transport)) return 'tls';
-  if (/time(d |_)?out/i.test(transport) || /connection_timeout|connect_timeout/i.test(details))
-    return 'connect_timeout';
-  return 'refused';
+  return transport === '' || /timed? ?out/i.test(transport) ? 'connect_timeout' : 'refused';
 }
 
 function statusFailure(status: number): FailureReason | undefined {

@@ -15,7 +15,7 @@ describe('an entry of the log of attempts', () => {
     {
       name: 'F51 no connection in time',
       flags: { upstream_connection_failure: true },
-      transport: 'connection timed out',
+      transport: '',
       want: 'connect_timeout',
     },
     {
