@@ -33,12 +33,7 @@ interface AttemptFacts {
 }
 
 /** Undefined: the attempt went well, or what ended it was not the node. */
-export function failureReason({
-  status,
-  flags,
-  transport,
-  details,
-}: AttemptFacts): FailureReason | undefined {
+export function failureReason({ status, flags, transport }: AttemptFacts): FailureReason | undefined {
   if (flags.has('DC') || flags.has('DR')) return undefined;
   if (flags.has('UF')) return connectFailure(transport);
   const hasBegun = status !== undefined && status < 400;
