@@ -20,7 +20,7 @@ export interface WarmpathOptions {
   /** Further flags of `warmpath up`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Return only when every node has been polled with success (default), or as soon as requests are served. */
+  /** Return only when every node is ready and requests are routed (default), or as soon as Envoy answers. */
   readonly waitForNodes?: boolean;
   readonly timeoutMs?: number;
 }
@@ -104,6 +104,18 @@ export class RunningWarmpath {
     );
   }
 
+  /** Waits until Envoy asks the control plane; before, it fails open. */
+  async waitUntilRouting(timeoutMs = 15_000): Promise<void> {
+    await waitFor(
+      'the first request to be routed',
+      async () => {
+        await send(`${this.url}/api/version`);
+        return (await this.metric('warmpath_ext_proc_seconds_count')) > 0;
+      },
+      { timeoutMs, gaveUp: () => this.#ended() },
+    );
+  }
+
   async waitUntilServing(timeoutMs: number): Promise<void> {
     const options = { timeoutMs, gaveUp: () => this.#ended() };
     try {
@@ -176,11 +188,12 @@ export async function startWarmpath(options: WarmpathOptions): Promise<RunningWa
   try {
     const timeoutMs = options.timeoutMs ?? 30_000;
     await warmpath.waitUntilServing(timeoutMs);
-    if ((options.waitForNodes ?? true) && options.nodes.length > 0) {
+    if (options.waitForNodes ?? true) {
       await warmpath.waitForNodes(
         options.nodes.map((node) => node.name),
         timeoutMs,
       );
+      await warmpath.waitUntilRouting(timeoutMs);
     }
     return warmpath;
   } catch (error) {
