@@ -33,7 +33,16 @@ export async function serve(flags: RunFlags, stop: StopSignals): Promise<ExitCod
       'control plane is listening',
     );
   }
-  const closeReloads = await watchReloads({ plane, source, loaded, log: logger, onHangup: stop.onHangup });
+  const closeReloads = watchReloads({
+    plane,
+    source,
+    loaded,
+    log: logger,
+    setLogLevel: (level) => {
+      logger.level = level;
+    },
+    onHangup: stop.onHangup,
+  });
   const failed = plane.done().then(
     () => undefined,
     (error: unknown) => error,

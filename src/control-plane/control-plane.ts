@@ -21,6 +21,7 @@ import { ProcessorService } from '../envoy/processor/service.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
+import type { RoutingParams } from '../routing/params.ts';
 import { MemoryStore } from '../store/memory.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
@@ -50,6 +51,7 @@ export class ControlPlane {
   readonly metrics: ReturnType<typeof createMetrics>;
   readonly readiness: Readiness;
   #config: Config;
+  #routing: RoutingParams;
   #envoy: EnvoyInfo | undefined;
   #grpc: GrpcServer | undefined;
   readonly #options: ControlPlaneOptions;
@@ -69,6 +71,7 @@ export class ControlPlane {
     const { config, clock, random, log } = options;
     this.#options = options;
     this.#config = config;
+    this.#routing = routingParams(config);
     const replica = randomBytes(4).readUInt32BE().toString(36);
     this.alarms = new Alarms(clock, log);
     this.metrics = createMetrics({
@@ -88,7 +91,7 @@ export class ControlPlane {
       telemetry: this.metrics,
       clock,
       random,
-      params: () => routingParams(this.#config),
+      params: () => this.#routing,
       replica,
     });
     this.#watcher = new FleetWatcher({
@@ -111,7 +114,7 @@ export class ControlPlane {
     this.#publisher = new EndpointPublisher({
       telemetry: this.metrics,
       log,
-      onPublished: (set, version) => void this.#lastKnown.write(set, version),
+      onGood: (set, version) => void this.#lastKnown.write(set, version),
     });
     const reads = createFleetReads(
       () => this.fleet.snapshot(),
@@ -164,7 +167,10 @@ export class ControlPlane {
     await this.#listenAdmin();
     feed.start();
     this.#watcher.update(config.nodes);
-    this.readiness.onReady(() => this.#grpc?.setReady(true));
+    this.readiness.onReady(() => {
+      feed.settled();
+      this.#grpc?.setReady(true);
+    });
     this.#group.add('readiness', (signal) => this.readiness.run(signal));
     this.#group.add('shared leases', (signal) => this.#sharedLeases.run(this.#ledger, signal));
     this.#group.add('sweeper', (signal) =>
@@ -188,6 +194,7 @@ export class ControlPlane {
   /** Takes a valid new configuration over, as far as that works without a restart. */
   apply(config: Config): void {
     this.#config = config;
+    this.#routing = routingParams(config);
     this.fleet.replaceNodes(config.nodes, fleetParams(config));
     this.#watcher.update(config.nodes, config.poll);
   }
@@ -231,10 +238,7 @@ export class ControlPlane {
     this.fleet.onStatusChange(({ node, from, to, record }) => {
       const why = record.health.lastFailure;
       if (to === 'ready')
-        log.info(
-          { node, from, models: record.models.size, warm: [...record.resident.keys()] },
-          `node ${node} is ready`,
-        );
+        log.info({ node, from, warm: [...record.resident.keys()] }, `node ${node} is ready`);
       else log.warn({ node, from, reason: why?.reason, detail: why?.detail }, `node ${node} is ${to}`);
     });
   }

@@ -14,6 +14,7 @@ export class EndpointFeed {
   readonly #alarms: Alarms;
   readonly #clock: Clock;
   #isScheduled = false;
+  #isSettled = false;
 
   constructor(fleet: Fleet, publisher: EndpointPublisher, alarms: Alarms, clock: Clock) {
     this.#fleet = fleet;
@@ -27,7 +28,15 @@ export class EndpointFeed {
     this.publish();
   }
 
+  /** The first round of polls is over: a node without an address is one by now. */
+  settled(): void {
+    this.#isSettled = true;
+    this.publish();
+  }
+
   publish(): void {
+    // Names are still being resolved: what Envoy has is better than a part of it.
+    if (!this.#isSettled && this.#isUnresolved()) return;
     const { set, conflicts } = endpointSet(this.#fleet.nodes.values(), this.#fleet.snapshot());
     const result = this.#publisher.publish(set, new Set(this.#fleet.nodes.keys()));
     this.#report(
@@ -48,6 +57,11 @@ export class EndpointFeed {
       'endpoints_rejected',
       rejection && `Envoy refused the endpoints and keeps those it had: ${rejection}`,
     );
+  }
+
+  #isUnresolved(): boolean {
+    for (const { address } of this.#fleet.nodes.values()) if (address === undefined) return true;
+    return false;
   }
 
   #report(code: 'shrink_guard' | 'address_clash' | 'endpoints_rejected', message: string | undefined): void {

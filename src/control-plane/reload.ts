@@ -1,5 +1,6 @@
 import type { Log } from '../app/log.ts';
 import { systemClock } from '../app/system-clock.ts';
+import type { Config } from '../config/config.ts';
 import type { ConfigDiff } from '../config/diff.ts';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import { type ReloadResult, watchConfig } from '../config/watch.ts';
@@ -10,20 +11,25 @@ export interface ReloadOptions {
   readonly source: LoadOptions;
   readonly loaded: LoadedConfig;
   readonly log: Log;
+  readonly setLogLevel: (level: Config['log']['level']) => void;
   /** Registers what SIGHUP calls. */
   readonly onHangup: (listener: () => void) => void;
 }
 
 /** Keeps the running control plane in step with its configuration files. The function returned ends it. */
-export function watchReloads({ plane, source, loaded, log, onHangup }: ReloadOptions): () => Promise<void> {
+export function watchReloads(options: ReloadOptions): () => Promise<void> {
+  const { plane, source, loaded, log } = options;
   const watcher = watchConfig({
     load: () => loadConfig(source),
     initial: loaded,
-    apply: (diff) => plane.apply(diff.applied),
+    apply: ({ applied }) => {
+      options.setLogLevel(applied.log.level);
+      plane.apply(applied);
+    },
     onResult: (result) => report(result, plane, log),
     clock: systemClock,
   });
-  onHangup(() => void watcher.reload());
+  options.onHangup(() => void watcher.reload());
   return () => watcher.close();
 }
 

@@ -141,6 +141,9 @@ class UpAnnouncement {
   }
 }
 
+/** What Envoy says of a control plane that is not up (yet), which is told in our own words, and of being stopped. */
+const EXPECTED = ['initial fetch timed out', 'gRPC config stream to', 'caught ENVOY_SIGTERM'];
+
 function logEnvoy(log: Log, event: EnvoyEvent): void {
   switch (event.kind) {
     case 'orphan_ended':
@@ -159,7 +162,9 @@ function logEnvoy(log: Log, event: EnvoyEvent): void {
       );
       break;
     case 'log':
-      log.warn({ envoy: event.component }, event.message);
+      if (EXPECTED.some((text) => event.message.includes(text)))
+        log.debug({ envoy: event.component }, event.message);
+      else log.warn({ envoy: event.component }, event.message);
       break;
     case 'started':
     case 'ready':
