@@ -2,8 +2,8 @@ import type { FailureReason, Health } from './types.ts';
 
 /** How far one served request moves the rate towards 0. */
 const SERVED_WEIGHT = 0.3;
-/** An idle node's rate halves about every 20 s, or a node that nobody tries would be shunned for ever. */
-const FORGET_MS = 30_000;
+/** An idle node's rate halves about every 14 s, or a node that nobody tries would be shunned for ever. */
+const FORGET_MS = 20_000;
 
 /**
  * How far one failure moves the rate towards 1. A request may itself be the cause of a 500 or an error line (a bad

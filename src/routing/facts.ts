@@ -46,10 +46,15 @@ export function factsOf(
     onModel,
     sizeBytes: node.models.get(key)?.sizeBytes ?? params.defaultModelBytes,
     serviceSeconds: serviceMs === undefined ? serviceSeconds(request, params) : serviceMs / 1000,
-    weight: node.weight > 0 ? node.weight : 1,
+    weight: weightOf(node),
     isStuck: stuck === 'stuck',
     isHalfOpen: stuck === 'half_open',
   };
+}
+
+/** A weight that makes no sense counts as the usual one. */
+export function weightOf(node: NodeView): number {
+  return node.weight > 0 ? node.weight : 1;
 }
 
 function modelState(request: RouteRequest, resident: ResidentModel | undefined, onModel: number): ModelState {

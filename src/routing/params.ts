@@ -56,6 +56,8 @@ export interface RoutingParams {
   /** Longest such reading: what does not fit the context is cut off, and images are not read by the byte. */
   readonly maxPrefillSeconds: number;
 
+  /** Share of failed requests that is nobody's business: a node with so few competes as any other. */
+  readonly toleratedFailures: number;
   /** Cost of a node at which every request fails; grows with the square of the share that does. */
   readonly failureSeconds: number;
   /** Cost of a node whose last poll or request failed; twice that where it is down and there is no other. */
@@ -103,7 +105,8 @@ export const DEFAULT_ROUTING: RoutingParams = {
   prefillBytesPerSecond: 8_000,
   maxPrefillSeconds: 10,
 
-  failureSeconds: 30,
+  toleratedFailures: 0.05,
+  failureSeconds: 60,
   suspectSeconds: 60,
   halfOpenSeconds: 10,
   unknownSeconds: 5,

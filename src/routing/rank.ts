@@ -1,7 +1,7 @@
 import type { FleetSnapshot, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
 import { costOf, reasonOf, totalSeconds } from './cost.ts';
-import { type Facts, factsOf } from './facts.ts';
+import { type Facts, factsOf, weightOf } from './facts.ts';
 import { isLastResort, rejectReason, unobservedNodes } from './filters.ts';
 import type { RoutingParams } from './params.ts';
 import type { Random } from './random.ts';
@@ -73,7 +73,7 @@ function rankAmong(
     }
     if (needsModel && !node.warm.has(request.model.key)) {
       // Nodes that cannot get into the list any more are passed over before they cost anything.
-      if (settled.worst < quickestLoad / node.weight - 0.01) continue;
+      if (settled.worst < quickestLoad / weightOf(node) - 0.01) continue;
       coldSeen += 1;
       if (coldSeen > params.maxColdNodes && inflight.onModel(node.id, request.model.key) === 0) continue;
     }

@@ -9,7 +9,8 @@ import type { RoutingParams } from '../params.ts';
  */
 export function trustSeconds(facts: Facts, params: RoutingParams, now: number): number {
   const { node } = facts;
-  let seconds = params.failureSeconds * node.failureRate * node.failureRate;
+  const failures = Math.max(0, node.failureRate - params.toleratedFailures);
+  let seconds = params.failureSeconds * failures * failures;
   if (node.status === 'suspect') seconds += params.suspectSeconds;
   if (node.status === 'down') seconds += 2 * params.suspectSeconds;
   if (facts.isStuck) seconds += params.suspectSeconds;

@@ -31,7 +31,7 @@ describe('failure rate', () => {
     for (let i = 0; i < 30; i += 1) node.failed('server_error');
     const { health } = node.record;
     expect(fadedFailureRate(health, node.now)).toBeGreaterThan(0.9);
-    expect(fadedFailureRate(health, node.now + 21_000)).toBeCloseTo(0.5, 1);
+    expect(fadedFailureRate(health, node.now + 14_000)).toBeCloseTo(0.5, 1);
     expect(fadedFailureRate(health, node.now + 600_000)).toBe(0);
   });
 });

@@ -1,0 +1,85 @@
+import { ModelIndex } from '../../../src/fleet/model-index.ts';
+import type { FleetSnapshot, ModelOnDisk, NodeView, ResidentModel } from '../../../src/fleet/types.ts';
+import type { ApiFamily, Operation, RouteRequest } from '../../../src/request/types.ts';
+import type { Inflight } from '../../../src/routing/types.ts';
+import { GIB, onDisk, resident } from '../fleet/builders.ts';
+
+export { GIB, onDisk, resident };
+
+/** The model that tests ask for: 5 GiB on disk, about 10 s of loading at the default rate. */
+export const MODEL = 'm:latest';
+export const NOW = 1_000_000;
+/** No test depends on chance unless it says so. */
+export const noChance = (): number => 0.5;
+
+interface NodeFields extends Omit<Partial<NodeView>, 'models' | 'warm'> {
+  /** On disk besides the resident ones; the asked model by default. */
+  readonly models?: readonly ModelOnDisk[];
+  readonly warm?: readonly ResidentModel[];
+}
+
+/** A healthy node that has the model on disk, nothing in memory, and unknown VRAM. */
+export function node(id: string, fields: NodeFields = {}): NodeView {
+  const { models = [onDisk(MODEL)], warm = [], ...rest } = fields;
+  const all = [...models, ...warm.filter(({ key }) => key !== MODEL).map(({ key }) => onDisk(key))];
+  return {
+    id,
+    address: `10.0.0.${id.replace(/\D/g, '') || '1'}:11434`,
+    status: 'ready',
+    admission: 1,
+    weight: 1,
+    slots: 1,
+    rttMs: 1,
+    failureRate: 0,
+    busyUntil: 0,
+    stuckModels: new Map(),
+    models: new Map(all.map((model) => [model.key, model])),
+    warm: new Map(warm.map((model) => [model.key, model])),
+    version: '0.24.0',
+    vramTotalBytes: undefined,
+    vramUsedBytes: warm.reduce((sum, { vramBytes }) => sum + vramBytes, 0),
+    maxVramSeenBytes: 0,
+    loadBytesPerSecond: undefined,
+    serviceMs: new Map(),
+    residentAt: NOW,
+    tagsAt: NOW,
+    ...rest,
+  };
+}
+
+export function warmNode(id: string, fields: NodeFields = {}): NodeView {
+  return node(id, { ...fields, warm: [resident(MODEL), ...(fields.warm ?? [])] });
+}
+
+export function snapshot(...nodes: NodeView[]): FleetSnapshot {
+  return {
+    version: 1,
+    at: NOW,
+    nodes,
+    byId: new Map(nodes.map((view) => [view.id, view])),
+    byModel: new ModelIndex(nodes, undefined),
+  };
+}
+
+export function request(
+  fields: Partial<RouteRequest> & { path?: string; family?: ApiFamily; operation?: Operation } = {},
+): RouteRequest {
+  const { path = '/api/chat', family = 'ollama', operation = 'chat', ...rest } = fields;
+  return {
+    endpoint: { path, family, operation, acceptsName: false },
+    model: { raw: 'm', key: MODEL },
+    stream: undefined,
+    numCtx: undefined,
+    unloads: false,
+    bodyBytes: 300,
+    ...rest,
+  };
+}
+
+/** Running requests, written `{ n1: { 'm:latest': 2 } }`. */
+export function running(counts: Record<string, Record<string, number>> = {}): Inflight {
+  return {
+    onNode: (id) => Object.values(counts[id] ?? {}).reduce((sum, count) => sum + count, 0),
+    onModel: (id, model) => counts[id]?.[model] ?? 0,
+  };
+}
