@@ -22,7 +22,7 @@ export class BodyScanner {
   /** Reads about `budget` further bytes; `bytes` is the same whole body at every call. True when all of it is read. */
   step(bytes: Uint8Array, budget: number): boolean {
     if (bytes.length === 0) throw new RouterError('missing_body', 'missing request body');
-    if (!this.#isDone) this.#isDone = this.#lexer.step(bytes, budget);
+    this.#isDone = this.#lexer.step(bytes, budget);
     return this.#isDone;
   }
 

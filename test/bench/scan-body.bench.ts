@@ -17,7 +17,7 @@ interface Timing {
 
 function chatBody(messages: number, contentBytes: number): string {
   const line = 'Why is the sky blue, and why is it dark at night?\n';
-  const paragraph = `${line.repeat(8)}The answer is "scattering".\n`;
+  const paragraph = `${line.repeat(24)}The answer is "scattering".\n`;
   const content = paragraph.repeat(contentBytes / paragraph.length + 1).slice(0, contentBytes);
   return JSON.stringify({
     model: 'llama3.2:3b',

@@ -74,6 +74,7 @@ describe('scanBones', () => {
     ['{"model":"a","Model":"b"}', 'ambiguous_model'],
     ['{"model":"a",PAD,"model":"b"}', 'ambiguous_model'],
     ['{PAD}', 'model_required'],
+    ['{"model":"a#301",PAD}', 'invalid_model_name'],
     ['{"model":"a b",PAD}', 'invalid_model_name'],
     ['{"model":"a:cloud",PAD}', 'not_allowed'],
   ])('refuses at once what needs no more looking: %s', (body, code) => {
@@ -84,6 +85,19 @@ describe('scanBones', () => {
     const body = `{"model":"a",${pad}}`;
     const bones = asReceived(bonesOf(utf8(body)) ?? new Uint8Array());
     expect(scanBones(bones, chat, bones.length)?.model.raw).toBe('a');
+  });
+
+  it.each([
+    ['an escape split elsewhere than at a cut', '{"model":"a","p":"x\\#301"}'],
+    ['a cut of too few bytes', `{"model":"a","p":"${'x'.repeat(62)}\\#301"}`],
+    ['a cut of too many bytes', `{"model":"a","p":"${'x'.repeat(64)}\\#301"}`],
+    ['a cut of a string that is short', `{"model":"a","p":"${'x'.repeat(63)}\\#300"}`],
+    ['a length that no body has', `{"model":"a","p":"${'x'.repeat(63)}\\#30100000000"}`],
+    ['a length that is no number', `{"model":"a","p":"${'x'.repeat(63)}\\#0301"}`],
+    ['more than a length', `{"model":"a","p":"${'x'.repeat(63)}\\#301x"}`],
+    ['an escape split among replaced bytes', `{"model":"a","p":"${'\ufffd'.repeat(47)}\\u00#301"}`],
+  ])('wants the body, whatever its length, for %s', (_, bones) => {
+    expect(scanBones(bones, chat, utf8(bones).length)).toBeUndefined();
   });
 
   it('wants the body where the lengths do not add up', () => {
