@@ -28,9 +28,9 @@ describe('scanBody against JSON.parse', () => {
           expect(request.unloads).toBe(parsed.keep_alive >= 0 && parsed.keep_alive < 1);
         }
       }),
-      { numRuns: 10_000 },
+      { numRuns: 6_000 },
     );
-    expect(accepted).toBeGreaterThan(1000);
+    expect(accepted).toBeGreaterThan(600);
   });
 
   it('accepts every document that names its model once and plainly', () => {

@@ -147,7 +147,7 @@ describe('scanBones', () => {
           expect(fromBones).toEqual(fromBody);
         }
       }),
-      { numRuns: 15_000 },
+      { numRuns: 8_000 },
     );
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(20);
   }, 60_000);
