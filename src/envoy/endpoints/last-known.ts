@@ -33,7 +33,7 @@ export class LastKnownFile {
   /** Reads what a predecessor left; undefined where there is nothing, or nothing that can be believed. */
   async read(): Promise<LastKnown | undefined> {
     const text = await readFile(this.#path, 'utf8').catch(() => undefined);
-    if (text === undefined) return undefined;
+    if (text === undefined || text === NOTHING) return undefined;
     const parsed = parseLastKnown(text);
     if (parsed === undefined) {
       this.#log.warn(

@@ -16,6 +16,7 @@ import type {
   ProcessingRequest,
   ProcessingResponse,
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
+import type { BodyBudget } from './body-budget.ts';
 import type { Replies } from './replies.ts';
 import { type RequestHead, readHead } from './request-head.ts';
 import { decide, INITIAL, receive, STEPS, type Step, type StreamState } from './state.ts';
@@ -29,6 +30,13 @@ export interface ProcessorDependencies {
   readonly log: Log;
 }
 
+/** What all streams have in common. */
+export interface Shared {
+  readonly replies: Replies;
+  readonly turns: Turns;
+  readonly budget: BodyBudget;
+}
+
 export type ProcessCall = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;
 
 /** Bytes of a body read in one go: well under a millisecond even where the body is made to be slow. */
@@ -40,19 +48,22 @@ export class ProcessStream {
   readonly #deps: ProcessorDependencies;
   readonly #replies: Replies;
   readonly #turns: Turns;
+  readonly #budget: BodyBudget;
   #state: StreamState = INITIAL;
   #head: RequestHead | undefined;
   #endpoint: InferenceEndpoint | undefined;
   #decisionId: string | undefined;
   #askedAt = 0;
-  #onOver: () => void = () => undefined;
+  #onOver: () => void = NOTHING;
+  #releaseBody: () => void = NOTHING;
   #isOver = false;
 
-  constructor(call: ProcessCall, deps: ProcessorDependencies, replies: Replies, turns: Turns) {
+  constructor(call: ProcessCall, deps: ProcessorDependencies, shared: Shared) {
     this.#call = call;
     this.#deps = deps;
-    this.#replies = replies;
-    this.#turns = turns;
+    this.#replies = shared.replies;
+    this.#turns = shared.turns;
+    this.#budget = shared.budget;
   }
 
   /** `onOver` runs once, when the stream is over for whatever reason. */
@@ -75,6 +86,7 @@ export class ProcessStream {
   #over(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#releaseBody();
     this.#state = decide(this.#state, 'ended');
     this.#finish();
     this.#onOver();
@@ -118,7 +130,7 @@ export class ProcessStream {
       head.bones === undefined ? undefined : scanBones(head.bones, endpoint, bodyBytes(head, head.bones));
     if (request === undefined) {
       this.#state = decide(this.#state, 'ask_body');
-      this.#send(this.#replies.askBody());
+      this.#releaseBody = this.#budget.reserve(head.contentLength, () => this.#send(this.#replies.askBody()));
     } else {
       this.#route(request, 'request_headers');
     }
@@ -149,6 +161,7 @@ export class ProcessStream {
   #route(request: RouteRequest, step: 'request_headers' | 'request_body'): void {
     const decision = this.#deps.router.route(request);
     this.#decisionId = decision.id;
+    this.#releaseBody();
     this.#state = decide(this.#state, 'answered');
     this.#send(this.#replies.routed(decision, step));
   }
@@ -209,6 +222,7 @@ export class ProcessStream {
   }
 }
 
+const NOTHING = () => undefined;
 const EMPTY = new Uint8Array(0);
 
 function stepOf(message: ProcessingRequest): Step | undefined {

@@ -1,12 +1,20 @@
 import { loadService } from '../grpc/load-proto.ts';
 import type { GrpcService } from '../grpc/service.ts';
-import { type ProcessCall, type ProcessorDependencies, ProcessStream } from './process-stream.ts';
+import { BodyBudget } from './body-budget.ts';
+import {
+  type ProcessCall,
+  type ProcessorDependencies,
+  ProcessStream,
+  type Shared,
+} from './process-stream.ts';
 import { Replies } from './replies.ts';
 import { Turns } from './turns.ts';
 
 export interface ProcessorOptions {
   /** Asks Envoy for response headers as well. Costs one more message; the access log tells the served node without. */
   readonly wantsResponseHeaders?: boolean;
+  /** Request bodies that may be in this process at once, bytes. */
+  readonly bodyBudgetBytes?: number;
 }
 
 /** Envoy's external processor: one stream per request. */
@@ -17,15 +25,17 @@ export class ProcessorService implements GrpcService {
   );
   readonly implementation = { Process: (call: ProcessCall) => this.#open(call) };
   readonly #deps: ProcessorDependencies;
-  readonly #replies: Replies;
-  readonly #turns: Turns;
+  readonly #shared: Shared;
   readonly #streams = new Set<ProcessStream>();
   #onIdle: (() => void)[] = [];
 
   constructor(deps: ProcessorDependencies, options: ProcessorOptions = {}) {
     this.#deps = deps;
-    this.#replies = new Replies({ wantsResponseHeaders: options.wantsResponseHeaders ?? false });
-    this.#turns = new Turns(() => deps.clock.now(), setImmediate);
+    this.#shared = {
+      replies: new Replies({ wantsResponseHeaders: options.wantsResponseHeaders ?? false }),
+      turns: new Turns(() => deps.clock.now(), setImmediate),
+      budget: new BodyBudget(options.bodyBudgetBytes),
+    };
   }
 
   /** Requests under way. */
@@ -43,7 +53,7 @@ export class ProcessorService implements GrpcService {
   }
 
   #open(call: ProcessCall): void {
-    const stream = new ProcessStream(call, this.#deps, this.#replies, this.#turns);
+    const stream = new ProcessStream(call, this.#deps, this.#shared);
     this.#streams.add(stream);
     this.#deps.telemetry.processorStreamOpened();
     stream.start(() => this.#closed(stream));

@@ -33,6 +33,7 @@ describe('the file of last known nodes', () => {
     await file.ensure();
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ version_info: '0', resources: [] });
     expect(await file.read()).toBeUndefined();
+    expect(log.lines).toEqual([]);
   });
 
   it('brings back what was written', async () => {

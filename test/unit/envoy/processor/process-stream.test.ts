@@ -151,6 +151,35 @@ describe('a request without usable bones', () => {
     call.end();
   });
 
+  it('F24 asks for a body only while there is room for it', async () => {
+    const tight = new ProcessorService(
+      { router, reads, telemetry, log, clock: new FakeClock() },
+      { bodyBudgetBytes: 1_000 },
+    );
+    const other = await startServer([tight]);
+    const client = other.client(tight.definition);
+    const streams = Array.from({ length: 3 }, () => {
+      const call = process(client);
+      call.write(head({ headers: { 'content-length': '600' } }));
+      return { call, inbox: new Inbox<ProcessingResponse>(call) };
+    });
+    const [first, second, third] = streams;
+    if (first === undefined || second === undefined || third === undefined) throw new Error('three streams');
+    await first.inbox.next();
+    await until(() => telemetry.opened === 3);
+    expect(second.inbox.messages).toEqual([]);
+    first.call.write(body(CHAT));
+    await first.inbox.next();
+    await second.inbox.next();
+    expect(third.inbox.messages).toEqual([]);
+    second.call.cancel();
+    await third.inbox.next();
+    first.call.end();
+    third.call.cancel();
+    await third.inbox.status;
+    await other.stop();
+  });
+
   it('stops reading a body whose client hangs up', async () => {
     const { call, inbox } = open();
     call.write(head());
