@@ -10,7 +10,7 @@ const ERROR_BUCKETS = [
   -60, -10, -5, -2, -1, -0.5, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60,
 ];
 
-/** Counts decisions, attempts and ended requests. `paths` are the only values of the label `path`. */
+/** Counts decisions, attempts and ended requests. `paths` are the only values of the label `path`; see `pathLabels`. */
 export function createTrafficMetrics(
   registry: Registry,
   paths: ReadonlySet<string>,
@@ -77,11 +77,11 @@ export function createTrafficMetrics(
     buckets: DURATION_BUCKETS,
     registers,
   });
-  for (const path of paths) duration.zero({ path });
   const durations = new Map([...paths, OTHER].map((path) => [path, duration.labels(path)]));
+  const labelOf = pathLabels(paths);
 
   const ended = (request: EndedRequest): void => {
-    const path = paths.has(request.path) ? request.path : OTHER;
+    const path = labelOf(request.path);
     requests.add(1, path, statusLabel(request.status), request.end);
     if (request.attempts > 1 && request.attempts < Infinity) retries.inc(request.attempts - 1);
     if (!request.routed && request.node !== undefined) failedOpen.inc();
@@ -115,4 +115,16 @@ function statusLabel(status: number): string {
 
 function isDuration(seconds: number | undefined): seconds is number {
   return seconds !== undefined && seconds >= 0 && seconds < Infinity;
+}
+
+/** The known path that a request's belongs to: itself without its query, or one that ends with a slash and begins it. */
+function pathLabels(paths: ReadonlySet<string>): (path: string) => string {
+  const prefixes = [...paths].filter((path) => path.length > 1 && path.endsWith('/'));
+  return (path) => {
+    if (paths.has(path)) return path;
+    const query = path.indexOf('?');
+    const bare = query === -1 ? path : path.slice(0, query);
+    if (paths.has(bare)) return bare;
+    return prefixes.find((prefix) => bare.startsWith(prefix)) ?? OTHER;
+  };
 }

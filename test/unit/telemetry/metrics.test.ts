@@ -100,6 +100,24 @@ it('counts requests by path, status and end; unknown paths share one value', asy
   expect(await metrics.render()).not.toContain('whatever');
 });
 
+it('counts reads of one model under their common path, and ignores queries', async () => {
+  const metrics = aMetrics({ paths: ['/', '/api/tags', '/v1/models', '/v1/models/'] });
+  for (const path of [
+    '/v1/models/a',
+    '/v1/models/b/c?x',
+    '/v1/models',
+    '/api/tags?x=/v1/models/',
+    '/nothing',
+  ]) {
+    metrics.ended(anEnd({ path }));
+  }
+  const count = (path: string) => value(metrics, 'warmpath_request_seconds_count', { path });
+  expect(await count('/v1/models/')).toBe(2);
+  expect(await count('/v1/models')).toBe(1);
+  expect(await count('/api/tags')).toBe(1);
+  expect(await count('__other__')).toBe(1);
+});
+
 it('compares predicted with real time to the first byte', async () => {
   const metrics = aMetrics();
   metrics.ended(anEnd({ firstByteSeconds: 0.3, predictedSeconds: 0.2 }));
@@ -152,7 +170,7 @@ it('F66: takes no harm from figures that are none', async () => {
     );
     metrics.processorAnswered(lie);
   }
-  expect(await value(metrics, 'warmpath_request_seconds_count', { path: '/api/chat' })).toBe(0);
+  expect(await value(metrics, 'warmpath_request_seconds_count', { path: '/api/chat' })).toBeUndefined();
   expect(await value(metrics, 'warmpath_first_byte_seconds_count')).toBe(0);
   expect(await value(metrics, 'warmpath_tokens_total', { node: 'gpu1', kind: 'prompt' })).toBeUndefined();
   expect(await metrics.render()).not.toMatch(/NaN|Inf\b(?!")/);
