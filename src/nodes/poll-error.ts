@@ -1,3 +1,4 @@
+import { errors } from 'undici';
 import type { FailureReason } from '../fleet/types.ts';
 
 /** Why a node's answer could not be had. `detail` is short, without addresses and without the node's own words. */
@@ -44,7 +45,9 @@ export function pollErrorFrom(error: unknown): PollError {
   const code = codeOf(error) ?? codeOf(causeOf(error)) ?? '';
   const known = BY_CODE[code];
   if (known !== undefined) return new PollError(known[0], known[1], error);
-  if (code.startsWith('HPE_')) return new PollError('bad_answer', 'malformed HTTP', error);
+  if (error instanceof errors.HTTPParserError || code.startsWith('HPE_')) {
+    return new PollError('bad_answer', 'malformed HTTP', error);
+  }
   if (
     /^(?:ERR_TLS|ERR_SSL|ERR_OSSL|EPROTO|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|INVALID_CA|HOSTNAME_MISMATCH)/.test(
       code,

@@ -37,6 +37,8 @@ export class NodeWatcher {
   #tagsAskedAt = Number.NEGATIVE_INFINITY;
   #tagsFailures = 0;
   #versionDueAt: number;
+  /** Whether the last heartbeat was answered; before the first there is nothing to refresh. */
+  #isAnswering = false;
 
   constructor(spec: NodeSpec, options: NodeWatcherOptions) {
     this.#spec = spec;
@@ -74,7 +76,7 @@ export class NodeWatcher {
   /** Asks for the tag list at once: a request has shown that it is out of date. */
   refreshTags(): void {
     this.#tagsDueAt = Math.min(this.#tagsDueAt, this.#tagsAskedAt + MIN_TAGS_GAP_MS);
-    if (this.#tagsDueAt <= this.#options.clock.now()) this.#sleep.wake();
+    if (this.#isAnswering && this.#tagsDueAt <= this.#options.clock.now()) this.#sleep.wake();
   }
 
   async #resolve(signal: AbortSignal): Promise<void> {
@@ -99,7 +101,8 @@ export class NodeWatcher {
   async #poll(signal: AbortSignal): Promise<void> {
     const { clock, poll, random, onObservation } = this.#options;
     if (this.#resolver.current === undefined) return;
-    if (!(await this.#pollResident(signal))) return;
+    this.#isAnswering = await this.#pollResident(signal);
+    if (!this.#isAnswering) return;
     const later = (intervalMs: number): number => clock.now() + intervalMs * (1 + poll.jitter * random());
     if (clock.now() >= this.#tagsDueAt) {
       this.#tagsAskedAt = clock.now();
