@@ -6,7 +6,9 @@ import { renderStatus } from './status-view.ts';
 import { columnsOf, createPaint } from './terminal.ts';
 
 const REDRAW_MS = 1000;
-const HOME_AND_CLEAR = '\u001b[H\u001b[J';
+const HOME = '\u001b[H';
+const CLEAR_TO_LINE_END = '\u001b[K';
+const CLEAR_BELOW = '\u001b[J';
 const HIDE_CURSOR = '\u001b[?25l';
 const SHOW_CURSOR = '\u001b[?25h';
 
@@ -31,13 +33,18 @@ export async function runStatus(io: Io, options: StatusOptions): Promise<ExitCod
         if (error instanceof AdminUnreachable) return `${error.message}\n`;
         throw error;
       });
-      if (!io.signal.aborted) io.out.write(isLive ? `${HOME_AND_CLEAR}${text}` : text);
+      if (!io.signal.aborted) io.out.write(isLive ? redraw(text) : text);
       await io.clock.sleep(REDRAW_MS, io.signal);
     }
   } finally {
     if (isLive) io.out.write(SHOW_CURSOR);
   }
   return EXIT.ok;
+}
+
+/** Over what was drawn before: clearing the whole screen first would flicker. */
+function redraw(text: string): string {
+  return `${HOME}${text.replaceAll('\n', `${CLEAR_TO_LINE_END}\n`)}${CLEAR_BELOW}`;
 }
 
 async function report(io: Io, { url, json }: StatusOptions): Promise<string> {

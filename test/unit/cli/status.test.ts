@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
+import type { Outcome } from '../../../src/app/types.ts';
 import { AdminUnreachable } from '../../../src/cli/admin-client.ts';
 import { runStatus } from '../../../src/cli/status.ts';
-import { aSource } from '../api/fake-source.ts';
+import { aDecision, aSource } from '../api/fake-source.ts';
 import { aModel, aNode, aResident } from '../api/fleet-builder.ts';
 import { aFakeIo, FakeOutput, fetchFrom } from './fake-io.ts';
 
@@ -99,12 +100,38 @@ it('S15: shows no escape sequence that a node put into a name or a reason', asyn
   expect(io.out.text).toContain('evil');
 });
 
-it('prints the whole report for programs', async () => {
-  const io = aFakeIo({ fetch: fetchFrom(aSource(fleet)) });
+it('prints the whole report for programs, with the last decisions and how they ended', async () => {
+  const ended: Outcome = {
+    decisionId: 'r1-1',
+    path: '/api/chat',
+    method: 'POST',
+    status: 200,
+    details: 'via_upstream',
+    flags: [],
+    address: '10.0.0.1:11434',
+    attempts: 2,
+    firstByteMs: 120,
+    totalMs: 900,
+    requestBytes: 120,
+    responseBytes: 4000,
+    usage: {
+      promptTokens: 11,
+      completionTokens: 22,
+      totalMs: 880,
+      loadMs: 2,
+      promptEvalMs: 90,
+      evalMs: 700,
+      sawError: false,
+    },
+    end: 'complete',
+  };
+  const decisions = () => [aDecision('r1-2'), aDecision('r1-1', { outcome: ended })];
+  const io = aFakeIo({ fetch: fetchFrom(aSource(fleet, { decisions })) });
   await runStatus(io, { ...once, json: true });
   expect(JSON.parse(io.out.text)).toMatchObject({
     version: '1.2.3',
     nodes: [{ name: 'gpu1' }, { name: 'gpu2' }],
+    decisions: [{ id: 'r1-2' }, { id: 'r1-1', outcome: ended }],
   });
 });
 
@@ -145,7 +172,7 @@ it('draws again every second until interrupted, and restores the cursor', async 
     fetch: (input) => (isUp ? answer(input) : Promise.reject(new TypeError('fetch failed'))),
   });
   const done = runStatus(io, { ...once, watch: true });
-  const drawn = () => io.out.text.split('\u001b[H\u001b[J').length - 1;
+  const drawn = () => io.out.text.split('\u001b[H').length - 1;
   const tick = async (count: number) => {
     while (io.clock.pending === 0) await new Promise(setImmediate);
     expect(drawn()).toBe(count);
