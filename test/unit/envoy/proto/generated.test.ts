@@ -3,13 +3,17 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { describeReal } from '../../../support/require-real.ts';
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 const BIN = join(ROOT, 'node_modules', '.bin');
 const buf = join(BIN, 'buf');
-// A skipped test counts as a failure where everything must run.
-const canRun = existsSync(buf) || process.env.CI === 'true';
+const program = {
+  name: 'buf',
+  path: existsSync(buf) ? buf : undefined,
+  missing: 'node_modules/.bin/buf is missing: run npm ci with development dependencies',
+};
 
 function run(...args: string[]): void {
   execFileSync(buf, args, {
@@ -26,7 +30,7 @@ function contents(dir: string): Record<string, string> {
   return Object.fromEntries(names.sort().map((name) => [name, readFileSync(join(dir, name), 'utf8')]));
 }
 
-describe.skipIf(!canRun)('protos (skipped where node_modules/.bin/buf is missing)', () => {
+describeReal(program, 'protos', () => {
   it('pass the linter and build without the network', () => {
     run('lint');
     run('build');
