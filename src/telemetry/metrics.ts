@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { Gauge, Registry } from 'prom-client';
 import type { EnvoyTelemetry, FleetGauges, Telemetry } from '../app/telemetry-port.ts';
 import { BoundedLabels } from './bounded-labels.ts';
@@ -45,6 +46,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers: [registry],
   });
   let fleet: FleetGauges | undefined;
+  const render = async (): Promise<string> => {
+    if (fleet !== undefined) setFleet(fleet);
+    runtime.refresh();
+    dropped.set(options.droppedLogLines());
+    return renderInSlices(registry);
+  };
+  // Scrapes at the same time share one rendering: the gauges are set once for all of them.
+  let rendering: Promise<string> | undefined;
   return {
     ...traffic,
     ...envoy,
@@ -52,12 +61,22 @@ export function createMetrics(options: MetricsOptions): Metrics {
     watch: (gauges) => {
       fleet = gauges;
     },
-    render: async () => {
-      if (fleet !== undefined) setFleet(fleet);
-      runtime.refresh();
-      dropped.set(options.droppedLogLines());
-      return registry.metrics();
+    render: () => {
+      rendering ??= render().finally(() => {
+        rendering = undefined;
+      });
+      return rendering;
     },
     close: () => runtime.close(),
   };
+}
+
+/** Metric by metric, with room for requests in between: a large fleet has tens of thousands of lines. */
+async function renderInSlices(registry: Registry): Promise<string> {
+  const parts: string[] = [];
+  for (const { name } of registry.getMetricsAsArray()) {
+    parts.push(await registry.getSingleMetricAsString(name));
+    await setImmediate();
+  }
+  return `${parts.join('\n\n')}\n`;
 }

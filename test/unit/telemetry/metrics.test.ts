@@ -294,3 +294,23 @@ it('says what runs, and how late the event loop is', async () => {
     expect(late).toBeLessThan(5);
   }
 });
+
+it('renders once for scrapes at the same time, and anew afterwards', async () => {
+  const metrics = aMetrics();
+  const [first, second] = [metrics.render(), metrics.render()];
+  expect(await first).toBe(await second);
+  metrics.decided('warm_idle');
+  expect(await metrics.render()).not.toBe(await first);
+});
+
+it('writes what the Prometheus text format asks for: each metric once, and a line end at the end', async () => {
+  const metrics = aMetrics();
+  metrics.decided('warm_idle');
+  const text = await metrics.render();
+  expect(text.endsWith('\n')).toBe(true);
+  const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+  expect(new Set(types.map(([, name]) => name)).size).toBe(types.length);
+  for (const line of text.split('\n')) {
+    expect(line).toMatch(/^$|^# (HELP|TYPE) |^[a-z_:][a-z0-9_:]*(\{.*\})? (-?[0-9.e+-]+|\+Inf|NaN)$/i);
+  }
+});
