@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import type { Clock } from '../../app/ports.ts';
 
@@ -24,7 +25,7 @@ export async function withLock<T>(
 
 /** By a hard link, so that the lock never exists without its holder's number. */
 async function take(path: string): Promise<boolean> {
-  const own = `${path}.${process.pid}`;
+  const own = `${path}.${randomUUID()}`;
   await writeFile(own, String(process.pid));
   try {
     await link(own, path);
