@@ -58,10 +58,12 @@ export class CutLedger implements CutStrings {
       hash++;
       while (hash < backslash + 5 && isHexDigit(bytes[hash])) hash++;
     }
-    if (bytes[hash] !== HASH || hash - start !== BONES.headBytes) return -1;
+    if (bytes[hash] !== HASH) return -1;
     let end = hash + 1;
     while (isDigit(bytes[end])) end++;
-    return bytes[end] === QUOTE && cutLength(bytes, start, end) > 0 ? end : -1;
+    if (bytes[end] !== QUOTE || cutLength(bytes, start, end) === 0) return -1;
+    // A cut splits an escape or a character, not both: with bytes replaced nothing tells where it fell.
+    return replacementCount(bytes, start, hash) === 0 ? end : -1;
   }
 }
 

@@ -79,8 +79,8 @@ const edgeText = fc
 
 const shortText = fc.array(plainPiece, { maxLength: 5 }).map((pieces) => pieces.join(''));
 const text = fc.oneof(
-  { weight: 12, arbitrary: shortText },
-  { weight: 5, arbitrary: edgeText },
+  { weight: 45, arbitrary: shortText },
+  { weight: 20, arbitrary: edgeText },
   {
     weight: 1,
     arbitrary: fc.tuple(shortText, badPiece, fc.oneof(shortText, edgeText)).map((parts) => parts.join('')),
@@ -90,7 +90,7 @@ const string = text.map((content) => `"${content}"`);
 
 const number = fc.oneof(
   {
-    weight: 9,
+    weight: 36,
     arbitrary: fc.constantFrom(
       '0',
       '-0',
@@ -105,11 +105,17 @@ const number = fc.oneof(
       `1${'0'.repeat(400)}`,
     ),
   },
-  { weight: 3, arbitrary: fc.double().map((value) => String(value)) }, // NaN and Infinity among them
-  { weight: 1, arbitrary: fc.constantFrom('01', '.5', '1.', '1e', '-', '+1', '0x10', '1e+', '--1') },
+  {
+    weight: 12,
+    arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => String(value)),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('NaN', '-Infinity', '01', '.5', '1.', '1e', '-', '+1', '0x10', '1e+', '--1'),
+  },
 );
 const word = fc.oneof(
-  { weight: 12, arbitrary: fc.constantFrom('true', 'false', 'null') },
+  { weight: 48, arbitrary: fc.constantFrom('true', 'false', 'null') },
   { weight: 1, arbitrary: fc.constantFrom('True', 'nul', 'undefined', 'truefalse') },
 );
 const space = fc.constantFrom('', '', '', '', ' ', '\n', '\r\n\t');
@@ -239,14 +245,21 @@ const member = fc.oneof(
   { weight: 2, arbitrary: special },
 );
 
+/** Makes a body too long to be its own bones. */
+const longMember = fc
+  .tuple(fc.integer({ min: 900, max: 1200 }), edgeText)
+  .map(([length, rest]) => `"pad":["${'p'.repeat(length)}","${rest}"]`);
+
 const document = fc
   .record({
     members: fc.array(member, { maxLength: 6 }),
     model: fc.option(modelMember, { freq: 8 }),
     position: fc.nat({ max: 6 }),
+    pad: fc.option(longMember, { freq: 2 }),
   })
-  .map(({ members, model, position }) => {
-    const all = model === null ? members : members.toSpliced(position, 0, model);
+  .map(({ members, model, position, pad }) => {
+    const named = model === null ? members : members.toSpliced(position, 0, model);
+    const all = pad === null ? named : named.toSpliced(position, 0, pad);
     return `{${all.join(',')}}`;
   });
 

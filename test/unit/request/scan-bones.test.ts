@@ -95,6 +95,10 @@ describe('scanBones', () => {
     ['a length that no body has', `{"model":"a","p":"${'x'.repeat(63)}\\#30100000000"}`],
     ['a length that is no number', `{"model":"a","p":"${'x'.repeat(63)}\\#0301"}`],
     ['more than a length', `{"model":"a","p":"${'x'.repeat(63)}\\#301x"}`],
+    [
+      'an escape split at what looks like the cut',
+      `{"model":"a","p":"${'\ufffd'.repeat(3)}${'x'.repeat(51)}\\u00#301"}`,
+    ],
     ['an escape split among replaced bytes', `{"model":"a","p":"${'\ufffd'.repeat(47)}\\u00#301"}`],
   ])('wants the body, whatever its length, for %s', (_, bones) => {
     expect(scanBones(bones, chat, utf8(bones).length)).toBeUndefined();
