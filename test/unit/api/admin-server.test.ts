@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterEach, expect, it, vi } from 'vitest';
 import { type AdminOptions, createAdminServer } from '../../../src/api/admin-server.ts';
 import type { AdminSource, ExplainQuery } from '../../../src/api/admin-source.ts';
@@ -243,4 +245,20 @@ it('maps refusals by their code and tells nothing of failures inside', async () 
   const failed = await get('/explain?model=x');
   expect([failed.statusCode, failed.json()]).toEqual([500, { error: 'internal error' }]);
   expect(onError).toHaveBeenCalledWith(error);
+});
+
+it('S08: a request without a Host is refused too, over a real socket', async () => {
+  const server = createAdminServer(aSource([]), {
+    address: '127.0.0.1:0',
+    allowedHosts: [],
+    metrics: { contentType: 'text/plain', render: async () => '' },
+    onError: () => {},
+  });
+  closing.push(() => server.close());
+  const url = await server.listen({ host: '127.0.0.1', port: 0 });
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.end('GET /status HTTP/1.0\r\n\r\n');
+  expect(await text(socket)).toMatch(/^HTTP\/1\.[01] 421 /);
+  const reply = await fetch(`${url}/healthz`);
+  expect([reply.status, await reply.json()]).toEqual([200, { status: 'ok' }]);
 });
