@@ -30,9 +30,12 @@ describe('the demo fleet', () => {
       post(`${url}/api/generate`, { model: 'llama3.2:3b', prompt: 'hello', options: { num_predict: 3 } });
     const times = [];
     for (const { url } of fleet.nodes) times.push((await ask(url)).firstByteMs);
-    expect(Math.min(...times)).toBeLessThan(200);
-    for (const cold of times.slice(1)) expect(cold).toBeGreaterThan(400);
-    expect(Math.max(...times)).toBeLessThan(4_000);
+    const [warm = 0, ...colds] = times;
+    for (const cold of colds) {
+      expect(cold).toBeGreaterThan(400);
+      expect(cold).toBeGreaterThan(2 * warm);
+      expect(cold).toBeLessThan(6_000);
+    }
   });
 
   it('leaves nothing behind', async () => {

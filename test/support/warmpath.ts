@@ -39,6 +39,7 @@ export class RunningWarmpath {
   readonly stateDir: string;
   readonly #process: SpawnedProcess;
   readonly #cleanUp: () => void;
+  readonly #atExit = (): void => this.kill();
 
   constructor(
     process: SpawnedProcess,
@@ -50,6 +51,8 @@ export class RunningWarmpath {
     this.adminUrl = places.adminUrl;
     this.stateDir = places.stateDir;
     this.#cleanUp = cleanUp;
+    // First of all exit listeners: afterwards the pid files are gone.
+    globalThis.process.prependListener('exit', this.#atExit);
   }
 
   /** What it has printed so far. */
@@ -132,10 +135,20 @@ export class RunningWarmpath {
 
   /** SIGTERM to the supervisor, as Ctrl-C does; nothing of it is left afterwards. */
   async stop(): Promise<void> {
-    const children = ['control-plane', 'envoy'].map((role) => this.#tryPidOf(role));
-    const exit = await this.#process.stop(STOP_MS);
-    if (exit.code !== 0) for (const pid of children) if (pid !== undefined) killIfAlive(pid);
+    const { code } = await this.#process.stop(STOP_MS);
+    // A supervisor that did not end as it should leaves its children behind.
+    if (code !== 0) this.kill();
+    globalThis.process.off('exit', this.#atExit);
     this.#cleanUp();
+  }
+
+  /** SIGKILL to all of it, the supervisor first, so that it restarts nothing. */
+  kill(): void {
+    this.#process.kill('SIGKILL');
+    for (const role of ['control-plane', 'envoy']) {
+      const pid = this.#tryPidOf(role);
+      if (pid !== undefined) killIfAlive(pid);
+    }
   }
 
   #pidOf(role: string): number {
@@ -202,11 +215,10 @@ export async function startWarmpath(options: WarmpathOptions): Promise<RunningWa
   }
 }
 
-/** A supervisor that did not end as it should leaves its children behind. */
 function killIfAlive(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It had ended, as it should.
+    // It had ended already.
   }
 }
