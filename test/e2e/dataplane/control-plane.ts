@@ -231,8 +231,9 @@ function toResponse(answer: Answer): Loose | undefined {
 
 function toProtoEndpoint(endpoint: TestEndpoint): Loose {
   const plain: Loose = lbEndpoint(endpoint);
-  const metadata: Fields = plain.metadata.filter_metadata.warmpath;
-  return { ...plain, metadata: { filter_metadata: { warmpath: toStruct(metadata) } } };
+  const spaces = Object.entries<Fields>(plain.metadata.filter_metadata);
+  const metadata = Object.fromEntries(spaces.map(([name, fields]) => [name, toStruct(fields)]));
+  return { ...plain, metadata: { filter_metadata: metadata } };
 }
 
 function readEntry(log: string, entry: Loose): Logged {

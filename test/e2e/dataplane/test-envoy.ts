@@ -20,6 +20,8 @@ export interface TestEndpoint {
   readonly host?: string;
   readonly token?: string;
   readonly hostname?: string;
+  /** Name of the TLS transport; plain without. */
+  readonly tls?: string;
   readonly health?: 'HEALTHY' | 'UNHEALTHY' | 'DRAINING';
 }
 
@@ -140,13 +142,22 @@ export class TestEnvoy {
 
 /** One endpoint in the JSON of Envoy's protos. */
 export function lbEndpoint(endpoint: TestEndpoint): object {
-  const { name, port, host = '127.0.0.1', token, hostname = `${name}.test`, health = 'HEALTHY' } = endpoint;
+  const {
+    name,
+    port,
+    host = '127.0.0.1',
+    token,
+    hostname = `${name}.test`,
+    tls,
+    health = 'HEALTHY',
+  } = endpoint;
   return {
     health_status: health,
     endpoint: { hostname, address: { socket_address: { address: host, port_value: port } } },
     metadata: {
       filter_metadata: {
         warmpath: { name, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+        ...(tls === undefined ? {} : { 'envoy.transport_socket_match': { tls } }),
       },
     },
   };
