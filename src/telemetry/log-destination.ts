@@ -8,7 +8,7 @@ const BATCH = 64 * 1024;
 /** How soon a full pipe is tried again: at once it would burn a core, later it would slow a reader that reads. */
 const RETRY_MS = 5;
 /** At exit, how long the last lines may take to go through a full pipe. */
-const EXIT_MS = 200;
+const EXIT_MS = 500;
 
 export interface LogDestination {
   write(line: string): void;

@@ -21,7 +21,7 @@ it('F92: a reader that never reads costs lines, holds nothing up and does not ke
     const [chunk] = (await once(child.stderr, 'data')) as [Buffer];
     const report = JSON.parse(chunk.toString()) as { worst: number; dropped: number };
     expect(report.dropped).toBeGreaterThan(1000);
-    expect(report.worst).toBeLessThan(500);
+    expect(report.worst).toBeLessThan(2_000);
     expect(performance.now() - began).toBeLessThan(15_000);
   } finally {
     // Its whole group, which holds nothing but the shell, the process and the sleep.
@@ -38,20 +38,19 @@ it('F92: a socket that nobody reads does not keep the process from ending either
   expect(performance.now() - began).toBeLessThan(2_000);
 });
 
-it('gives a reader that reads every line, in order, through a pipe smaller than the flood', async () => {
-  const child = spawn('sh', ['-c', '"$1" "$2" | cat', 'sh', process.execPath, CHATTERBOX], {
+it('gives a reader that reads every line, in order, though the pipe is full again and again', async () => {
+  // 20 lines a round: less than what is buffered at most, far more than a pipe holds.
+  const child = spawn('sh', ['-c', '"$1" "$2" 20 | (sleep 0.3; cat)', 'sh', process.execPath, CHATTERBOX], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const [lines, report] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  const rounds = lines
+  expect(JSON.parse(report)).toMatchObject({ dropped: 0 });
+  const order = lines
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as { round: number; i: number });
-  const { dropped } = JSON.parse(report) as { dropped: number };
-  expect(rounds.length + dropped).toBe(100 * 200);
-  expect(dropped).toBeLessThan(2_000);
-  const order = rounds.map(({ round, i }) => round * 200 + i);
-  expect(order).toEqual(order.toSorted((a, b) => a - b));
+    .map((line) => JSON.parse(line) as { round: number; i: number })
+    .map(({ round, i }) => round * 20 + i);
+  expect(order).toEqual(Array.from({ length: 100 * 20 }, (_, index) => index));
 });
 
 it('stops without a word when its reader is gone', async () => {
