@@ -63,8 +63,16 @@ describe('polls', () => {
 
   it('F67: that time out do not touch a node which serves meanwhile', () => {
     const node = new NodeLife().polled().served();
-    for (let i = 0; i < 10; i += 1) node.wait(3_000).pollFailed('timeout').served();
-    expect(node.status).toBe('ready');
+    for (let i = 0; i < 10; i += 1) {
+      expect(node.wait(3_000).pollFailed('timeout').status).toBe('ready');
+      node.wait(3_000).served();
+    }
+  });
+
+  it('F67: that time out do not touch a node which serves without a break', () => {
+    const node = new NodeLife().polled();
+    for (let i = 0; i < 100; i += 1) node.wait(300).served();
+    expect(node.pollFailed('timeout').status).toBe('ready');
   });
 
   it('F52: that time out take a node down which serves no longer', () => {
@@ -96,6 +104,19 @@ describe('live traffic', () => {
 
   it('and polls add up: one refused request and one refused poll make a node down', () => {
     expect(new NodeLife().polled().failed('refused').wait(500).pollFailed('refused').status).toBe('down');
+  });
+
+  it('are told apart: good polls after a failed one do not excuse refused requests before it', () => {
+    const node = new NodeLife({}, { downAfter: 3 })
+      .polled()
+      .failed()
+      .wait(500)
+      .pollFailed()
+      .wait(500)
+      .polled();
+    expect(node.record.health.strikes).toBe(2);
+    expect(node.status).toBe('suspect');
+    expect(node.failed().status).toBe('down');
   });
 
   it.each(['reset', 'truncated'] as const)('F54 F57: %s alone makes a node suspect, never down', (reason) => {

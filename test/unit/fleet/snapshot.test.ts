@@ -55,6 +55,13 @@ describe('a rebuild', () => {
     expect(after.byModel.get('a')?.[1]).toBe(after.nodes[1]);
   });
 
+  it('sees that a copy of a loaded model was made, though the memory stayed as it was', () => {
+    const node = new NodeLife().polled(resident('a', { digest: 'd' })).tagged(onDisk('a', { digest: 'd' }));
+    expect(viewOf(node).warm.has('alias')).toBe(false);
+    node.tagged(onDisk('a', { digest: 'd' }), onDisk('alias', { digest: 'd' }));
+    expect(viewOf(node).warm.has('alias')).toBe(true);
+  });
+
   it('shows what time alone changes: slow start and fading failures', () => {
     const node = new NodeLife().polled().failed().failed().goodFor(3_000);
     const first = viewOf(node);

@@ -68,6 +68,13 @@ describe('the order', () => {
     expect(ids(ranked([busy, slowDisk], long))[0]).toBe('n2');
   });
 
+  it('looks at cold nodes even when as many warm ones as the list holds are found before them', () => {
+    const warm = ['n1', 'n2', 'n3'].map((id) => warmNode(id));
+    const queues = running({ n1: { [MODEL]: 6 }, n2: { [MODEL]: 6 }, n3: { [MODEL]: 6 } });
+    expect(ranked([...warm, node('n9')], queues).nodes[0]).toMatchObject({ id: 'n9', isWarm: false });
+    expect(ids(ranked([...warm, node('n9')]))).not.toContain('n9');
+  });
+
   it('prefers the node that is weighed as faster between two that are equal', () => {
     expect(ids(ranked([warmNode('n1'), warmNode('n2', { weight: 2 })]))[0]).toBe('n2');
   });

@@ -186,8 +186,9 @@ describe('eviction', () => {
   });
 
   it('counts a loaded model once, whatever names it has', () => {
-    const view = node('n1', { warm: [other], vramTotalBytes: 12 * GIB });
-    const alias = { ...view, warm: new Map(view.warm).set('alias', other) };
+    const small = resident('other', { vramBytes: GIB, sizeBytes: GIB });
+    const view = node('n1', { warm: [small], vramTotalBytes: 5.5 * GIB });
+    const alias = { ...view, warm: new Map(view.warm).set('alias', small) };
     expect(cost(alias).eviction).toBe(cost(view).eviction);
   });
 });
