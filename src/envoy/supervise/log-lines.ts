@@ -13,11 +13,15 @@ export interface EnvoyLogLine {
 /** For Envoy's `--log-format`: what `parseLogLine` reads. */
 export const LOG_FORMAT = '%l\t%n\t%v';
 
-/** A line in `LOG_FORMAT`; undefined for levels below warning and for the further lines of a message. */
+/** Said at every stop, or again and again while the control plane is away, which others report. */
+const EXPECTED = /^caught ENVOY_SIGTERM|config stream to \S+ closed|initial fetch timed out/;
+
+/** A line in `LOG_FORMAT`; undefined for what is expected, for levels below warning and for the further lines of a message. */
 export function parseLogLine(line: string): EnvoyLogLine | undefined {
   const [level, component, ...rest] = line.split('\t');
   if (component === undefined || rest.length === 0) return undefined;
   const message = rest.join('\t');
+  if (EXPECTED.test(message)) return undefined;
   switch (level) {
     case 'warning':
       return { level: 'warn', component, message };

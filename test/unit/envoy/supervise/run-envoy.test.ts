@@ -190,6 +190,10 @@ describe('runEnvoy', () => {
     await until(() => seen('started').length === 1);
     const log = (line: string) => lines[0]?.(line);
     log('info\tmain\tall fine');
+    log('warning\tmain\tcaught ENVOY_SIGTERM');
+    log(
+      'warning\tconfig\tStreamEndpoints gRPC config stream to warmpath closed since 0s ago: 14, no healthy upstream',
+    );
     log('warning\tupstream\ta\tb');
     log('critical\tmain\tout of memory');
     log('  a further line');
