@@ -1,17 +1,17 @@
 -- tap: reads token counts and durations from the last 2 KiB of an answer, and whether it ended as it should.
 -- Chunks pass on at once and unchanged; per chunk only its last bytes are copied.
-local find, match, sub = string.find, string.match, string.sub
+local find, match, sub, byte = string.find, string.match, string.sub, string.byte
 local TAIL = 2048
 local ROOM = 8192 -- bytes collected before all but the last TAIL are dropped
 
 -- Names in the metadata, and what the APIs call them.
 local NUMBERS = {
-  { "prompt_tokens", "prompt_eval_count", "prompt_tokens", "input_tokens" },
-  { "completion_tokens", "eval_count", "completion_tokens", "output_tokens" },
-  { "total_ns", "total_duration" },
-  { "load_ns", "load_duration" },
-  { "prompt_eval_ns", "prompt_eval_duration" },
-  { "eval_ns", "eval_duration" },
+  { "prompt_tokens", '"prompt_eval_count"', '"prompt_tokens"', '"input_tokens"' },
+  { "completion_tokens", '"eval_count"', '"completion_tokens"', '"output_tokens"' },
+  { "total_ns", '"total_duration"' },
+  { "load_ns", '"load_duration"' },
+  { "prompt_eval_ns", '"prompt_eval_duration"' },
+  { "eval_ns", '"eval_duration"' },
 }
 -- Any of these in the tail of an event stream says that it ended as it should.
 local LAST_EVENTS = { "[DONE]", '"message_stop"', '"response.completed"', '"response.incomplete"' }
@@ -34,11 +34,32 @@ local function tail_of(handle)
   return sub(table.concat(parts), -TAIL)
 end
 
+-- The number behind the last `key`. Patterns are matched at a fixed place only: unanchored they can take quadratic time.
+local function last_number(tail, key)
+  local from, digits = 1, nil
+  repeat
+    local _, stop = find(tail, key, from, true)
+    if stop then
+      digits = match(tail, "^%s*:%s*(%d+)", stop + 1) or digits
+      from = stop + 1
+    end
+  until not stop
+  return tonumber(digits)
+end
+
+local function last_line(tail)
+  local stop = #tail
+  while stop > 0 and byte(tail, stop) <= 32 do stop = stop - 1 end
+  local start = stop
+  while start > 0 and byte(tail, start) ~= 10 do start = start - 1 end
+  return sub(tail, start + 1, stop)
+end
+
 -- An error in the last line, or a stream whose last line is not the last one it should have.
 local function lines_broken(tail)
-  local last = match(tail, "([^\n]*)%s*$")
-  return find(last, '^{"error":') ~= nil
-    or not (find(last, '"done":true', 1, true) or find(last, '"total_duration":', 1, true))
+  local last = last_line(tail)
+  return find(last, '^{"error"') ~= nil
+    or not (find(last, '"done":true', 1, true) or find(last, '"total_duration"', 1, true))
 end
 
 local function events_broken(tail)
@@ -60,9 +81,9 @@ function envoy_on_response(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   for _, names in ipairs(NUMBERS) do
     for i = 2, #names do
-      local digits = match(tail, '.*"' .. names[i] .. '"%s*:%s*(%d+)')
-      if digits then
-        metadata:set("warmpath.tap", names[1], tonumber(digits))
+      local number = last_number(tail, names[i])
+      if number then
+        metadata:set("warmpath.tap", names[1], number)
         break
       end
     end
