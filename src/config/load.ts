@@ -3,7 +3,7 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { NodeSpec } from '../fleet/types.ts';
 import { crossCheck, listenersOf, readPartial } from './cross-check.ts';
 import { type ConfigFlags, type Environment, type Override, readOverrides } from './overrides.ts';
-import { ConfigError, describeIssues, formatPath, type Path, type Problem } from './problem.ts';
+import { ConfigError, describeIssues, formatPath, MAX_PROBLEMS, type Path, type Problem } from './problem.ts';
 import { readBounded } from './read-bounded.ts';
 import { expandTokens, type NodeExtras, resolveNodes } from './resolve-nodes.ts';
 import { type Config, type NodeInput, settingsSchema } from './schema.ts';
@@ -145,7 +145,8 @@ class Places {
 
   /** One line for each problem, in the order of the file; what comes from elsewhere stands last. */
   lines(problems: readonly Problem[]): string[] {
-    return problems
+    const lines = problems
+      .slice(0, MAX_PROBLEMS)
       .map((problem) => {
         const override = this.#overrideOf(problem.path);
         const text = `${formatPath(problem.path)}: ${problem.message}`;
@@ -156,6 +157,7 @@ class Places {
       })
       .sort((a, b) => (a.line === b.line ? a.column - b.column : a.line - b.line))
       .map(({ text }) => text);
+    return problems.length > MAX_PROBLEMS ? [...lines, '… and more'] : lines;
   }
 
   sources(base: Readonly<Record<string, unknown>>): Map<string, string> {

@@ -3,6 +3,9 @@ import { KNOWN_KEYS } from './schema.ts';
 import { shown } from './shown.ts';
 import { suggest } from './suggest.ts';
 
+/** A file with more problems than this is not worth listing whole. */
+export const MAX_PROBLEMS = 100;
+
 export type Path = readonly (string | number)[];
 
 /** One thing wrong with the configuration. */
@@ -30,7 +33,9 @@ export function describeIssues(error: z.ZodError): Problem[] {
     // Keys of a parsed document are strings and list indices: symbols cannot occur.
     const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(key, path), atKey: true }));
+      return issue.keys
+        .slice(0, MAX_PROBLEMS + 1)
+        .map((key) => ({ path: [...path, key], message: unknownKey(key, path), atKey: true }));
     }
     if (issue.code === 'invalid_key') {
       return [{ path, message: issue.issues[0]?.message ?? issue.message, atKey: true }];

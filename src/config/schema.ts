@@ -28,7 +28,7 @@ export const nodeKeys = {
   url: z.string('expected a URL such as "http://gpu1:11434"').transform((value, context): NodeUrl => {
     const result = parseNodeUrl(value);
     if ('url' in result) return result.url;
-    context.issues.push({ code: 'custom', message: result.problem, input: undefined });
+    context.issues.push({ code: 'custom', message: result.problem, input: value });
     return z.NEVER;
   }),
   token: z

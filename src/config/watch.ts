@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { watch as watchPaths } from 'chokidar';
+import { type FSWatcher, watch as watchPaths } from 'chokidar';
 import type { Clock } from '../app/ports.ts';
 import { type ConfigDiff, diffConfig, isEmptyDiff } from './diff.ts';
 import type { LoadedConfig } from './load.ts';
@@ -48,7 +48,8 @@ export function watchConfig(options: WatchOptions): ConfigWatcher {
 class Watcher implements ConfigWatcher {
   readonly ready: Promise<void>;
   readonly #options: WatchOptions;
-  readonly #fs: ReturnType<typeof watchPaths>;
+  /** One for each directory: a single one overlooks a directory within another that it watches. */
+  readonly #directories = new Map<string, FSWatcher>();
   readonly #knownCas: ReadonlySet<string>;
   readonly #stop = new AbortController();
   #current: LoadedConfig;
@@ -65,11 +66,10 @@ class Watcher implements ConfigWatcher {
     this.#current = options.initial;
     this.#files = options.initial.files;
     this.#knownCas = new Set(options.initial.config.nodes.flatMap((node) => node.tlsCaFile ?? []));
-    // Directories, not files: a file that is replaced by rename or by a symbolic link is another file to the kernel.
-    this.#fs = watchPaths(directoriesOf(this.#files), { ignoreInitial: true, depth: 0, persistent: false });
-    this.#fs.on('all', () => this.#changed()).on('raw', () => this.#changed());
-    this.#fs.on('error', (error) => options.onResult({ kind: 'refused', reason: `cannot watch: ${error}` }));
-    this.ready = new Promise((resolve) => this.#fs.once('ready', resolve));
+    this.ready = this.#watchDirectories().then(async () => {
+      // What changed between the load and this moment was not heard.
+      await this.#enqueue(false);
+    });
     this.#looking = this.#look();
   }
 
@@ -80,7 +80,7 @@ class Watcher implements ConfigWatcher {
   async close(): Promise<void> {
     this.#stop.abort();
     this.#cancelQuiet();
-    await this.#fs.close();
+    await Promise.all([...this.#directories.values()].map((watcher) => watcher.close()));
     await this.#looking;
     await this.#queued;
     await this.#running;
@@ -118,7 +118,8 @@ class Watcher implements ConfigWatcher {
     if (!isAsked && fingerprint === this.#fingerprint) return { kind: 'unchanged' };
     this.#fingerprint = fingerprint;
     const result = await this.#attempt();
-    if (isAsked || result.kind !== 'unchanged') this.#options.onResult(result);
+    const isNews = isAsked || result.kind !== 'unchanged';
+    if (isNews && !this.#stop.signal.aborted) this.#options.onResult(result);
     return result;
   }
 
@@ -147,25 +148,42 @@ class Watcher implements ConfigWatcher {
 
   /** Token files and CAs may be new. */
   #follow(files: readonly string[]): void {
-    const watched = new Set(directoriesOf(this.#files));
     this.#files = files;
-    const added = directoriesOf(files).filter((directory) => !watched.has(directory));
-    if (added.length > 0) this.#fs.add(added);
+    void this.#watchDirectories();
+  }
+
+  /**
+   * Directories, not files: a file that is replaced by rename or by a symbolic link is another file to the kernel.
+   * Resolves when changes are heard; directories that no file is in any more are let go.
+   */
+  async #watchDirectories(): Promise<void> {
+    const wanted = new Set(this.#files.map((file) => dirname(file)));
+    const opened: Promise<void>[] = [];
+    for (const directory of wanted) {
+      if (this.#directories.has(directory) || this.#stop.signal.aborted) continue;
+      const watcher = watchPaths(directory, { ignoreInitial: true, depth: 0, persistent: false });
+      watcher.on('all', () => this.#changed()).on('raw', () => this.#changed());
+      // The files are looked at now and then as well, so that this costs time only.
+      watcher.on('error', () => {});
+      this.#directories.set(directory, watcher);
+      opened.push(new Promise((resolve) => watcher.once('ready', resolve)));
+    }
+    for (const [directory, watcher] of this.#directories) {
+      if (wanted.has(directory)) continue;
+      this.#directories.delete(directory);
+      opened.push(watcher.close());
+    }
+    await Promise.all(opened);
   }
 
   async #look(): Promise<void> {
     const { clock } = this.#options;
-    this.#fingerprint = await fingerprintOf(this.#files);
     while (!this.#stop.signal.aborted) {
       await clock.sleep(LOOK_INTERVAL_MS, this.#stop.signal);
       if (!this.#stop.signal.aborted && (await fingerprintOf(this.#files)) !== this.#fingerprint)
         this.#changed();
     }
   }
-}
-
-function directoriesOf(files: readonly string[]): string[] {
-  return [...new Set(files.map(dirname))];
 }
 
 /** Changes when the content of a file does; symbolic links are followed. */

@@ -54,7 +54,7 @@ function inspect(text: string): YamlDocument {
     lineCounter,
     uniqueKeys: false,
     prettyErrors: false,
-    logLevel: 'silent',
+    logLevel: 'error',
   });
   const at = (offset: number): Position => {
     const { line, col } = lineCounter.linePos(offset);
@@ -62,7 +62,10 @@ function inspect(text: string): YamlDocument {
   };
   const problems: YamlProblem[] = [...document.errors, ...document.warnings].map((error) => ({
     ...at(error.pos[0]),
-    message: firstLine(error.message),
+    message:
+      error.code === 'MULTIPLE_DOCS'
+        ? 'a second document begins here; there may be one'
+        : firstLine(error.message),
   }));
   if (problems.length === 0)
     findRepeatedKeys(document.contents, (offset, message) => problems.push({ ...at(offset), message }));
