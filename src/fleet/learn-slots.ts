@@ -21,9 +21,9 @@ const CLEAR_WAIT = 0.25;
  *
  * The belief starts at 1. It rises one step for each answer, so that a request that slipped in just as another ended
  * cannot inflate it, and falls at once, because a request that waits in Ollama can no longer be sent elsewhere.
- * Requests that reach the node past Warmpath lower it: what counts is the slots that are ours. Answers without all four
- * durations (`/v1/*`, embeddings), cold ones and very short ones teach nothing. `slots` in the configuration ends all
- * of this.
+ * Requests that reach the node past Warmpath lower it: what counts is the slots that are ours. A request that was alone
+ * (or of whose company nothing is known) waits only for strangers and teaches nothing, nor do answers without all four
+ * durations (`/v1/*`, embeddings), cold ones and very short ones. `slots` in the configuration ends all of this.
  */
 export function slotsAfter(slots: number, service: ServiceTimes): number {
   const { concurrency, wasWarm, totalMs, loadMs, promptEvalMs, evalMs } = service;
@@ -32,6 +32,6 @@ export function slotsAfter(slots: number, service: ServiceTimes): number {
   if (loadMs > WARM_LOAD_MS || !(workMs >= MIN_WORK_MS)) return slots;
   const waitMs = totalMs - loadMs - workMs;
   if (concurrency > slots && waitMs <= NO_WAIT * workMs) return Math.min(MAX_SLOTS, slots + 1);
-  if (concurrency <= slots && waitMs >= CLEAR_WAIT * workMs) return Math.max(1, concurrency - 1);
+  if (concurrency > 1 && concurrency <= slots && waitMs >= CLEAR_WAIT * workMs) return concurrency - 1;
   return slots;
 }

@@ -55,18 +55,7 @@ export function unionPs(snapshot: FleetSnapshot): { models: PsEntry[] } {
 
 /** GET /v1/models over the fleet. */
 export function unionModels(snapshot: FleetSnapshot): { object: 'list'; data: ModelEntry[] } {
-  return { object: 'list', data: newestFirst(snapshot).map((model) => modelEntry(model, model.name)) };
-}
-
-/** GET /v1/models/{id}: `raw` is the id as it was asked for, `key` its canonical form. Undefined: no node has it. */
-export function unionModel(snapshot: FleetSnapshot, key: ModelKey, raw: string): ModelEntry | undefined {
-  const model = newestByKey(snapshot).get(key);
-  return model === undefined ? undefined : modelEntry(model, raw);
-}
-
-/** Names of all models, as their nodes write them. */
-export function modelIds(snapshot: FleetSnapshot): string[] {
-  return newestFirst(snapshot).map((model) => model.name);
+  return { object: 'list', data: newestFirst(snapshot).map(modelEntry) };
 }
 
 /** GET /api/version over the fleet: the lowest, as clients use it to find out what they may ask for. */
@@ -79,10 +68,10 @@ export function unionVersion(snapshot: FleetSnapshot): string | undefined {
   return lowest;
 }
 
-/** Nodes that are not down; when all are, what they last had. */
+/** Nodes that are not down; where none of these has ever said what it has, all of them, with what they last had. */
 function visibleNodes(snapshot: FleetSnapshot): readonly NodeView[] {
   const up = snapshot.nodes.filter((node) => node.status !== 'down');
-  return up.length > 0 ? up : snapshot.nodes;
+  return up.some((node) => node.tagsAt !== undefined) ? up : snapshot.nodes;
 }
 
 function newestByKey(snapshot: FleetSnapshot): Map<ModelKey, ModelOnDisk> {
@@ -105,8 +94,9 @@ function newestFirst(snapshot: FleetSnapshot): ModelOnDisk[] {
 
 /** Copies of equal age are told apart by digest, so that the answer does not depend on the order of nodes. */
 function isNewer(model: ModelOnDisk, other: ModelOnDisk): boolean {
-  if (model.modifiedAt === other.modifiedAt) return byText(model.digest, other.digest) < 0;
-  return isoSeconds(model.modifiedAt) > isoSeconds(other.modifiedAt);
+  const isSameText = model.modifiedAt === other.modifiedAt;
+  const younger = isSameText ? 0 : isoSeconds(model.modifiedAt) - isoSeconds(other.modifiedAt);
+  return younger === 0 ? byText(model.digest, other.digest) < 0 : younger > 0;
 }
 
 function outranks(model: ResidentModel, other: ResidentModel): boolean {
@@ -133,9 +123,9 @@ function psEntry(model: ResidentModel): PsEntry {
   return contextLength === undefined ? entry : { ...entry, context_length: contextLength };
 }
 
-function modelEntry(model: ModelOnDisk, id: string): ModelEntry {
+function modelEntry(model: ModelOnDisk): ModelEntry {
   return {
-    id,
+    id: model.name,
     object: 'model',
     created: Math.floor(isoSeconds(model.modifiedAt)),
     owned_by: namespaceOf(model.name),

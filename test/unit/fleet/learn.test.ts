@@ -26,10 +26,16 @@ describe('slots', () => {
       want: 2,
     },
     {
-      name: 'they never fall below one',
-      slots: 1,
-      given: { concurrency: 1, totalMs: 9_000 },
+      name: 'two that wait for each other leave one',
+      slots: 2,
+      given: { concurrency: 2, totalMs: 9_000 },
       want: 1,
+    },
+    {
+      name: 'a request that was alone waits only for strangers',
+      slots: 4,
+      given: { concurrency: 1, totalMs: 9_000 },
+      want: 4,
     },
     {
       name: 'a wait that could be noise changes nothing',

@@ -2,14 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import { buildSnapshot } from '../../../src/fleet/snapshot.ts';
 import type { FleetSnapshot } from '../../../src/fleet/types.ts';
-import {
-  modelIds,
-  unionModel,
-  unionModels,
-  unionPs,
-  unionTags,
-  unionVersion,
-} from '../../../src/fleet/union.ts';
+import { unionModels, unionPs, unionTags, unionVersion } from '../../../src/fleet/union.ts';
 import { DETAILS, GIB, NodeLife, onDisk, resident } from './builders.ts';
 
 function fleet(...nodes: NodeLife[]): FleetSnapshot {
@@ -21,6 +14,7 @@ function fleet(...nodes: NodeLife[]): FleetSnapshot {
   );
 }
 
+const names = (snapshot: FleetSnapshot): string[] => unionTags(snapshot).models.map(({ name }) => name);
 const down = (node: NodeLife): NodeLife => node.failed().failed();
 
 describe('/api/tags', () => {
@@ -69,8 +63,10 @@ describe('/api/tags', () => {
   it('leaves out nodes that are down, unless all are', () => {
     const up = new NodeLife({ id: 'n1' }).polled().tagged(onDisk('a'));
     const dead = down(new NodeLife({ id: 'n2' }).polled().tagged(onDisk('b')));
-    expect(modelIds(fleet(up, dead))).toEqual(['a']);
-    expect(modelIds(fleet(down(up), dead))).toEqual(['a', 'b']);
+    expect(names(fleet(up, dead))).toEqual(['a']);
+    expect(names(fleet(down(up), dead))).toEqual(['a', 'b']);
+    const starting = new NodeLife({ id: 'n3' });
+    expect(names(fleet(starting, dead))).toEqual(['b']);
     expect(unionTags(fleet())).toEqual({ models: [] });
   });
 });
@@ -151,16 +147,6 @@ describe('/v1/models', () => {
         { id: 'hf.co/me/gamma:q4', object: 'model', created: 1795077120, owned_by: 'me' },
       ],
     });
-  });
-
-  it('answers one model under the name it was asked by', () => {
-    expect(unionModel(fleet(node), 'alpha:latest', 'alpha')).toEqual({
-      id: 'alpha',
-      object: 'model',
-      created: 1795249920,
-      owned_by: 'library',
-    });
-    expect(unionModel(fleet(node), 'nope:latest', 'nope')).toBeUndefined();
   });
 });
 
