@@ -1,4 +1,4 @@
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/config.ts';
 import { DEFAULT_HEALTH, type FleetParams } from '../fleet/params.ts';
 import { DEFAULT_ROUTING, type RoutingParams } from '../routing/params.ts';
 

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { NodeId, NodeSpec } from '../fleet/types.ts';
-import type { Config } from './schema.ts';
+import type { Config } from './config.ts';
 
 /** What a reload changes. */
 export interface ConfigDiff {

@@ -1,12 +1,13 @@
 import { homedir, networkInterfaces } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { NodeSpec } from '../fleet/types.ts';
+import type { Config } from './config.ts';
 import { crossCheck, listenersOf, readPartial } from './cross-check.ts';
 import { type ConfigFlags, type Environment, type Override, readOverrides } from './overrides.ts';
 import { ConfigError, describeIssues, formatPath, MAX_PROBLEMS, type Path, type Problem } from './problem.ts';
 import { readBounded } from './read-bounded.ts';
 import { expandTokens, type NodeExtras, resolveNodes } from './resolve-nodes.ts';
-import { type Config, type NodeInput, settingsSchema } from './schema.ts';
+import { type NodeInput, settingsSchema } from './schema.ts';
 import { parseYaml, type YamlDocument } from './yaml-document.ts';
 
 /** Room for 10,000 nodes; a file beyond it is a mistake. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { NodeSpec, NodeUrl } from '../fleet/types.ts';
+import type { NodeUrl } from '../fleet/types.ts';
 import { duration } from './duration.ts';
 import { grpcAddress, hostPort } from './host-port.ts';
 import { parseNodeUrl } from './node-url.ts';
@@ -119,13 +119,6 @@ export const settingsKeys = {
 };
 export const settingsSchema = z.strictObject(settingsKeys, 'expected a section of KEY: VALUE');
 export type Settings = z.output<typeof settingsSchema>;
-
-/** The whole configuration, valid and complete. Durations in milliseconds, sizes in bytes. */
-export type Config = Readonly<Omit<Settings, 'nodes' | 'stateDir'>> & {
-  readonly nodes: readonly NodeSpec[];
-  /** Absolute. */
-  readonly stateDir: string;
-};
 
 /** The keys that are known at each place, by path without list indices. */
 export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([

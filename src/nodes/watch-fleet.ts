@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import type { Listener } from '../app/destination.ts';
 import type { Clock, Random } from '../app/ports.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/config.ts';
 import type { NodeId, NodeSpec, Observation } from '../fleet/types.ts';
 import { limitLookups } from './limit-lookups.ts';
 import type { Lookup } from './resolver.ts';

@@ -1,5 +1,5 @@
 import type { Clock, Random } from '../app/ports.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/config.ts';
 import type { NodeSpec, Observation } from '../fleet/types.ts';
 import { InterruptibleSleep } from './interruptible-sleep.ts';
 import { type Answer, OllamaClient } from './ollama-client.ts';

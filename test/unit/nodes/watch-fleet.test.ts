@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Config } from '../../../src/config/schema.ts';
+import type { Config } from '../../../src/config/config.ts';
 import type { NodeSpec, Observation } from '../../../src/fleet/types.ts';
 import type { Lookup } from '../../../src/nodes/resolver.ts';
 import { FleetWatcher } from '../../../src/nodes/watch-fleet.ts';
