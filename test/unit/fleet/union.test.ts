@@ -152,7 +152,7 @@ describe('/v1/models', () => {
 
 describe('/api/version', () => {
   const at = (version: string, id: string): NodeLife =>
-    new NodeLife({ id }).polled().see({ kind: 'version', version });
+    new NodeLife({ id }).polled().tagged().see({ kind: 'version', version });
 
   it.each([
     { versions: ['0.34.0', '0.9.1', '0.24.0'], want: '0.9.1' },
