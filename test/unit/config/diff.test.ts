@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { diffConfig, isEmptyDiff } from '../../../src/config/diff.ts';
 import type { Config } from '../../../src/config/config.ts';
+import { diffConfig, isEmptyDiff } from '../../../src/config/diff.ts';
 import { loadText } from './load-text.ts';
 
 const parse = async (text: string): Promise<Config> => (await loadText(text)).config;
