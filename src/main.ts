@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { systemClock } from './app/system-clock.ts';
 import { EXIT } from './cli/exit-code.ts';
+import { processIo } from './cli/process-io.ts';
 import { runProgram } from './cli/program.ts';
 import { listenForSignals } from './cli/stop-signals.ts';
 import { VERSION } from './version.ts';
@@ -15,14 +16,7 @@ const stop = listenForSignals(() => {
 
 process.exitCode = await runProgram(process.argv.slice(2), {
   version: VERSION,
-  io: {
-    out: process.stdout,
-    err: process.stderr,
-    env: process.env,
-    clock: systemClock,
-    fetch,
-    signal: stop.gentle,
-  },
+  io: processIo(systemClock, stop.gentle),
   // Loaded when asked for: `status` need not wait for what only servers use.
   up: async (flags) => (await import('./cli/up.ts')).up(flags, fileURLToPath(import.meta.url), stop),
   serve: async (flags) => (await import('./cli/serve.ts')).serve(flags, stop),

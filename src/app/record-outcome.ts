@@ -50,7 +50,8 @@ export class OutcomeLog implements OutcomeRecorder {
     }
     const ranked = decision?.ranking.nodes.find((candidate) => candidate.id === node);
     telemetry.ended({
-      routed: decision !== undefined,
+      // A decision that this process does not know was made by its predecessor.
+      routed: outcome.decisionId !== undefined,
       path: outcome.path,
       status: outcome.status,
       end: outcome.end,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createAdminServer } from '../api/admin-server.ts';
 import type { EnvoyInfo } from '../api/admin-source.ts';
+import { exposureWarning } from '../api/exposure-warning.ts';
 import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
 import { DecisionLog } from '../app/decision-log.ts';
@@ -13,6 +14,7 @@ import { Router } from '../app/route-request.ts';
 import { RunGroup } from '../app/run-group.ts';
 import { SharedLeases } from '../app/shared-leases.ts';
 import type { Config } from '../config/config.ts';
+import { formatHostPort } from '../config/host-port.ts';
 import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
 import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
@@ -35,6 +37,9 @@ import { runSweeper } from './sweeper.ts';
 const DECISIONS_KEPT = 1000;
 /** How long Envoy may go on sending after health turned NOT_SERVING. */
 const DRAIN_DELAY_MS = 1500;
+/** An Envoy that is there subscribes within 200 ms; one that takes its endpoints from elsewhere never does. */
+const DELIVERY_MS = 1000;
+const DELIVERY_CHECK_MS = 5;
 
 export interface ControlPlaneOptions {
   readonly config: Config;
@@ -120,11 +125,18 @@ export class ControlPlane {
       () => this.fleet.snapshot(),
       () => clock.now(),
     );
-    this.#processor = new ProcessorService({ router, reads, telemetry: this.metrics, clock, log });
+    this.#processor = new ProcessorService({
+      router,
+      reads,
+      telemetry: this.metrics,
+      clock,
+      log,
+      canRoute: () => this.#publisher.isHeard,
+    });
     this.#accessLog = new AccessLogService({ recorder, log });
     const view = createAdminView({
       replica,
-      listen: `${config.listen.host}:${config.listen.port}`,
+      listen: formatHostPort(config.listen),
       fleet: this.fleet,
       ledger: this.#ledger,
       decisions: this.#decisions,
@@ -135,7 +147,7 @@ export class ControlPlane {
       envoy: () => this.#envoy,
     });
     this.#admin = createAdminServer(view, {
-      address: `${config.admin.host}:${config.admin.port}`,
+      address: formatHostPort(config.admin),
       allowedHosts: [config.admin.host],
       metrics: { contentType: this.metrics.contentType, render: () => this.metrics.render() },
       onError: (error) => log.error({ err: error }, 'a request to the admin interface failed'),
@@ -169,7 +181,7 @@ export class ControlPlane {
     this.#watcher.update(config.nodes);
     this.readiness.onReady(() => {
       feed.settled();
-      this.#grpc?.setReady(true);
+      this.#group.add('first delivery', (signal) => this.#askForRequests(signal));
     });
     this.#group.add('readiness', (signal) => this.readiness.run(signal));
     this.#group.add('shared leases', (signal) => this.#sharedLeases.run(this.#ledger, signal));
@@ -219,8 +231,19 @@ export class ControlPlane {
     this.metrics.close();
   }
 
+  /** Turns healthy, so that Envoy asks us: not before it has the nodes that our answers will name. */
+  async #askForRequests(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const deadline = clock.now() + DELIVERY_MS;
+    while (!signal.aborted && !this.#publisher.isDelivered && clock.now() < deadline)
+      await clock.sleep(DELIVERY_CHECK_MS, signal);
+    if (!signal.aborted) this.#grpc?.setReady(true);
+  }
+
   async #listenAdmin(): Promise<void> {
     const { host, port } = this.config.admin;
+    const exposure = exposureWarning(host);
+    if (exposure !== undefined) this.#options.log.warn({}, exposure);
     try {
       await this.#admin.listen({ host, port });
     } catch (error) {

@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { realEnvoy } from '../support/envoy.ts';
+import { requireEnvoy } from '../support/envoy.ts';
 import { freePort } from '../support/free-port.ts';
 import { startWarmpath } from '../support/warmpath.ts';
 import { writeBareBootstrap } from './lib/bare-envoy.ts';
@@ -58,7 +58,7 @@ const seconds = Number(values.seconds);
 const wanted = values.only?.split(',');
 
 const dir = mkdtempSync(join(tmpdir(), 'warmpath-bench-'));
-const { path: envoy } = await realEnvoy();
+const envoy = await requireEnvoy();
 const loadgen = buildTool('loadgen', dir);
 const mock = buildTool('mockollama', dir);
 const ended: (() => Promise<void> | void)[] = [() => rmSync(dir, { recursive: true, force: true })];

@@ -17,7 +17,6 @@ const ALLOWED: Record<string, readonly string[]> = {
   config: [...PURE, 'app'],
   telemetry: [...PURE, 'app'],
   demo: ['app'],
-  supervisor: [...PURE, 'app'],
 };
 const OPEN_TYPES = ['config', 'telemetry'];
 

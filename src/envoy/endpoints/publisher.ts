@@ -57,6 +57,18 @@ export class EndpointPublisher implements GrpcService {
     return this.#version;
   }
 
+  /** Some Envoy knows nodes of ours: before, an answer that names them would find an empty cluster. */
+  get isHeard(): boolean {
+    for (const subscription of this.#streams.values()) if (subscription.hasNodes) return true;
+    return false;
+  }
+
+  /** At least one Envoy subscribes, and all that do have answered the latest set. */
+  get isDelivered(): boolean {
+    const subscriptions = [...this.#streams.values()];
+    return subscriptions.length > 0 && subscriptions.every((each) => each.hasAnswered(this.#version));
+  }
+
   /** Envoy's message where it refused the latest version; undefined where all is well. */
   get lastRejection(): string | undefined {
     return this.#lastRejection;

@@ -18,8 +18,15 @@ const MAX_MESSAGE_CHARS = 1_000;
 /** One stream's side of the xDS handshake. Remembers the last push alone, so its size is bounded. */
 export class Subscription {
   #isSubscribed = false;
+  #hasNodes = false;
   #sentVersion = 0;
+  #answeredVersion = 0;
   #pushes = 0;
+
+  /** Envoy has accepted a set of nodes, on this stream or, as it says, before. */
+  get hasNodes(): boolean {
+    return this.#hasNodes;
+  }
 
   receive(request: DiscoveryRequest): News {
     const names = request.resource_names ?? [];
@@ -33,19 +40,28 @@ export class Subscription {
     }
     if (!this.#isSubscribed) {
       this.#isSubscribed = true;
-      return { kind: 'subscribed', version: versionNumber(request.version_info) };
+      const version = versionNumber(request.version_info);
+      this.#hasNodes ||= version > 0;
+      return { kind: 'subscribed', version };
     }
     if (request.response_nonce !== this.#nonce()) return { kind: 'stale' };
+    this.#answeredVersion = this.#sentVersion;
     if (request.error_detail !== undefined && request.error_detail !== null) {
       const message = (request.error_detail.message ?? '').slice(0, MAX_MESSAGE_CHARS);
       return { kind: 'rejected', version: this.#sentVersion, message };
     }
+    this.#hasNodes = true;
     return { kind: 'accepted', version: this.#sentVersion };
   }
 
   /** A version is pushed once: one that Envoy refused would be refused again. */
   wantsPush(version: number): boolean {
     return this.#isSubscribed && version !== this.#sentVersion;
+  }
+
+  /** Accepted or refused: Envoy has seen this version. */
+  hasAnswered(version: number): boolean {
+    return version === this.#answeredVersion;
   }
 
   /** Notes a push and answers its nonce. */

@@ -28,6 +28,11 @@ export interface ProcessorDependencies {
   readonly telemetry: EnvoyTelemetry;
   readonly clock: Clock;
   readonly log: Log;
+  /**
+   * Whether Envoy knows the nodes that an answer would name. Until then requests pass unrouted, over the last known
+   * ones. Undefined: always, as where endpoints are not ours to tell.
+   */
+  readonly canRoute?: () => boolean;
 }
 
 /** What all streams have in common. */
@@ -122,6 +127,11 @@ export class ProcessStream {
     const endpoint = inferenceEndpoint(head.path);
     if (endpoint === undefined || head.method !== 'POST')
       throw new RouterError('not_allowed', 'this path is not allowed here');
+    if (this.#deps.canRoute?.() === false) {
+      this.#state = decide(this.#state, 'answered');
+      this.#send(this.#replies.continue('request_headers'));
+      return;
+    }
     this.#endpoint = endpoint;
     if (!head.hasBody) throw new RouterError('missing_body', 'missing request body');
     if (head.encoding !== '')

@@ -187,6 +187,21 @@ describe('endpoint discovery', () => {
     expect(kept[1]).toEqual({ set: setOf('n1', 'n3'), version: Number(last.version_info) });
   });
 
+  it('is heard once an Envoy accepted nodes or says that it has some, until it leaves', async () => {
+    publish(setOf('a'));
+    const fresh = new Subscriber();
+    const first = await fresh.inbox.next();
+    expect(publisher.isHeard).toBe(false);
+    fresh.answer(first);
+    await until(() => publisher.isHeard);
+    fresh.call.end();
+    await until(() => !publisher.isHeard);
+    const known = new Subscriber({ version_info: '7' });
+    await known.inbox.next();
+    expect(publisher.isHeard).toBe(true);
+    known.call.end();
+  });
+
   it('ignores answers to a push that another has overtaken', async () => {
     publish(setOf('n1'));
     const envoy = new Subscriber();

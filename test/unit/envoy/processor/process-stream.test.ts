@@ -22,10 +22,14 @@ beforeEach(async () => {
   reads = new FakeReads();
   telemetry = new CountingTelemetry();
   log = new MemoryLog();
-  service = new ProcessorService({ router, reads, telemetry, log, clock: new FakeClock() });
+  service = new ProcessorService(deps());
   running = await startServer([service]);
 });
 afterEach(() => running.stop());
+
+function deps() {
+  return { router, reads, telemetry, log, clock: new FakeClock() };
+}
 
 function open() {
   const call = process(running.client(service.definition));
@@ -50,6 +54,20 @@ const ROUTED_HEADERS = {
 const SEND = 1;
 const SKIP = 2;
 const BUFFERED = 2;
+
+describe('an Envoy that does not know the nodes yet', () => {
+  it('lets inference pass unrouted', async () => {
+    const early = new ProcessorService({ ...deps(), canRoute: () => false });
+    const other = await startServer([early]);
+    const call = process(other.client(early.definition));
+    const inbox = new Inbox<ProcessingResponse>(call);
+    call.write(head({ bones: CHAT }));
+    expect(await inbox.next()).toMatchObject({ request_headers: { response: {} } });
+    expect(router.routed).toEqual([]);
+    call.end();
+    await other.stop();
+  });
+});
 
 describe('a request with usable bones', () => {
   it('is routed at once, by what the bones say', async () => {
