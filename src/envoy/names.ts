@@ -4,8 +4,10 @@ export const CLUSTER = {
   nodes: 'nodes',
   /** Nodes last known, from a file: used where ext_proc did not route. */
   lastKnown: 'nodes_last_known',
-  /** This control plane: ext_proc, EDS and access log over gRPC. */
+  /** This control plane's ext_proc over gRPC, as long as it says that it is healthy. */
   warmpath: 'warmpath',
+  /** The same control plane, healthy or not: EDS, which it needs before it is, and the access log, which it may miss least. */
+  feeds: 'warmpath_feeds',
 } as const;
 
 export const HEADER = {

@@ -31,7 +31,7 @@ function grpcLog(logName: string): Message {
     common_config: {
       log_name: logName,
       transport_api_version: 'V3',
-      grpc_service: { envoy_grpc: { cluster_name: CLUSTER.warmpath } },
+      grpc_service: { envoy_grpc: { cluster_name: CLUSTER.feeds } },
       // Sent at once: leases move on what is said here.
       buffer_size_bytes: 0,
       buffer_flush_interval: '0.02s',

@@ -7,9 +7,9 @@ import { address } from './sockets.ts';
 /** More than the machine can hold: what limits requests is our own admission, never Envoy's breakers. */
 const UNLIMITED = 1_000_000;
 
-/** The nodes twice, live and last known, and the control plane. */
+/** The nodes and the control plane, each twice: live and last known, by health and regardless of it. */
 export function clusters(options: BootstrapOptions): readonly Message[] {
-  return [liveNodes(options), lastKnownNodes(options), controlPlane(options)];
+  return [liveNodes(options), lastKnownNodes(options), controlPlane(options), feeds(options)];
 }
 
 /** Endpoints from our EDS server; ext_proc names the ones to try, in order. */
@@ -27,8 +27,8 @@ function liveNodes(options: BootstrapOptions): Message {
           grpc_services: [
             {
               envoy_grpc: {
-                cluster_name: CLUSTER.warmpath,
-                retry_policy: { retry_back_off: { base_interval: '0.05s', max_interval: '0.5s' } },
+                cluster_name: CLUSTER.feeds,
+                retry_policy: { retry_back_off: { base_interval: '0.05s', max_interval: '0.2s' } },
               },
             },
           ],
@@ -88,13 +88,10 @@ function nodeCluster(name: string, options: BootstrapOptions): Message {
   };
 }
 
-/** ext_proc, EDS, access log. A hung control plane is out after one failed check: no request waits for it after that. */
-function controlPlane({ grpc }: BootstrapOptions): Message {
+/** ext_proc. A hung control plane is out after one failed check: no request waits for it after that. */
+function controlPlane(options: BootstrapOptions): Message {
   return {
-    name: CLUSTER.warmpath,
-    type: needsDns(grpc) ? 'STRICT_DNS' : 'STATIC',
-    connect_timeout: '0.5s',
-    circuit_breakers: breakers(),
+    ...grpcCluster(CLUSTER.warmpath, options),
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
     health_checks: [
       {
@@ -106,6 +103,20 @@ function controlPlane({ grpc }: BootstrapOptions): Message {
         grpc_health_check: {},
       },
     ],
+  };
+}
+
+/** EDS and access log. Not by health: the control plane is healthy only once Envoy has the nodes that it names. */
+function feeds(options: BootstrapOptions): Message {
+  return grpcCluster(CLUSTER.feeds, options);
+}
+
+function grpcCluster(name: string, { grpc }: BootstrapOptions): Message {
+  return {
+    name,
+    type: needsDns(grpc) ? 'STRICT_DNS' : 'STATIC',
+    connect_timeout: '0.5s',
+    circuit_breakers: breakers(),
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any(
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
@@ -113,7 +124,7 @@ function controlPlane({ grpc }: BootstrapOptions): Message {
       ),
     },
     load_assignment: {
-      cluster_name: CLUSTER.warmpath,
+      cluster_name: name,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: address(grpc) } }] }],
     },
   };
