@@ -82,6 +82,8 @@ export class OutcomeLog implements OutcomeRecorder {
     }
     if (outcome.end !== 'complete' || outcome.status >= 400) return;
     telemetry.attempt(node, 'served');
+    // The model is gone again: nothing about the next request follows from this one.
+    if (decision.request.unloads) return;
     fleet.observe(node, { kind: 'attempt_served', model, service: serviceTimes(decision, node, outcome) });
   }
 

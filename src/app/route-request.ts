@@ -47,17 +47,19 @@ export class Router implements RequestRouter {
     if (first === undefined)
       throw new RouterError('no_node', 'no node can take this request now', { retryAfterSeconds: 2 });
 
+    // Reading a description occupies no model: counted under its key, the node would look as if it were loading it.
+    const model = request.endpoint.operation === 'show' ? '' : request.model.key;
     this.#sequence += 1;
     const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
-    ledger.take(id, first.id, request.model.key, now);
-    this.#deps.shared.taken(id, first.id, request.model.key);
+    ledger.take(id, first.id, model, now);
+    this.#deps.shared.taken(id, first.id, model);
     const decision = new Decision({
       id,
       at: clock.date().toISOString(),
       request,
       ranking,
       snapshotVersion: snapshot.version,
-      concurrency: ledger.onModel(first.id, request.model.key),
+      concurrency: ledger.onModel(first.id, model),
     });
     this.#deps.decisions.add(decision);
     telemetry.decided(first.reason);

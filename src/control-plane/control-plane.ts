@@ -235,7 +235,7 @@ export class ControlPlane {
   async #askForRequests(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const deadline = clock.now() + DELIVERY_MS;
-    while (!signal.aborted && !this.#publisher.isDelivered && clock.now() < deadline)
+    while (!signal.aborted && !this.#publisher.isHeard && clock.now() < deadline)
       await clock.sleep(DELIVERY_CHECK_MS, signal);
     if (!signal.aborted) this.#grpc?.setReady(true);
   }

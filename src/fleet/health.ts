@@ -5,6 +5,8 @@ import type { FailureReason, Health, ModelKey, Observation } from './types.ts';
 
 /** A node that served a request so lately is not down, whatever its polls say. */
 const LIVE_TRUST_MS = 10_000;
+/** It served while a poll that timed out was waiting: the poll says nothing. A little more than a poll may take. */
+const SERVES_NOW_MS = 4_000;
 /** `servedAt` moves in steps, so that a busy node's record does not change with every request. */
 const SERVED_STEP_MS = 1_000;
 /** Each such time in service forgives one flap. */
@@ -85,8 +87,8 @@ export function healthAfterServed(
 }
 
 /**
- * A poll failed. A slow inventory on a node that serves is no failure of the node: its view only grows stale. Any
- * other failed poll makes it suspect at once, and `downAfter` of them down, unless it serves meanwhile.
+ * A poll failed. A slow inventory on a node that serves meanwhile is no failure of the node: its view only grows stale.
+ * Any other failed poll makes it suspect at once, and `downAfter` of them down, unless it has served lately.
  */
 export function healthAfterPollFailure(
   health: Health,
@@ -97,9 +99,8 @@ export function healthAfterPollFailure(
   const { reason, detail } = failure;
   const noted: Health = { ...health, lastFailure: { reason, source: 'poll', detail, at: now } };
   if (reason === 'busy') return { ...noted, busyUntil: busyUntil(health, undefined, now) };
-  const servesNow = isServing(health, now);
-  if (servesNow && reason === 'timeout') return keepLiveFailure(health, noted);
-  const blame = servesNow ? 'shaky' : 'dead';
+  if (reason === 'timeout' && isServing(health, now, SERVES_NOW_MS)) return keepLiveFailure(health, noted);
+  const blame = isServing(health, now, LIVE_TRUST_MS) ? 'shaky' : 'dead';
   return keepLiveFailure(health, struck(noted, blame, params, now));
 }
 
@@ -158,10 +159,10 @@ function busyUntil(health: Health, retryAfterMs: number | undefined, now: number
   return Math.max(health.busyUntil, now + Math.min(MAX_BUSY_MS, Math.max(0, pause)));
 }
 
-/** Served a request lately, and none was refused since. */
-function isServing(health: Health, now: number): boolean {
+/** Served a request within the last `withinMs`, and none was refused since. */
+function isServing(health: Health, now: number, withinMs: number): boolean {
   const { servedAt, strikes, lastFailure } = health;
-  if (servedAt === undefined || now - servedAt >= LIVE_TRUST_MS) return false;
+  if (servedAt === undefined || now - servedAt >= withinMs) return false;
   return strikes === 0 || lastFailure?.source !== 'live';
 }
 

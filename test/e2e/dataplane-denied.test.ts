@@ -1,3 +1,4 @@
+import { connect } from 'node:http2';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { envoyBinary } from './dataplane/envoy-binary.ts';
 import { eachOf, raw } from './dataplane/raw-http.ts';
@@ -125,6 +126,36 @@ describe.skipIf(envoyBinary().missing !== undefined).each([
       expect([0, 400, 403, 404, 405], line).toContain(status);
     }
     expect(stack.reached).toBe(0);
+  });
+
+  it('G5 H10: nor over HTTP/2', async () => {
+    const session = connect(stack.envoy.url);
+    const ask = (headers: Record<string, string>): Promise<number> => {
+      const { promise, resolve } = Promise.withResolvers<number>();
+      const stream = session.request(headers);
+      stream.on('response', (answer) => resolve(answer[':status'] ?? 0));
+      stream.on('error', () => resolve(0));
+      stream.on('close', () => resolve(0));
+      stream.resume();
+      stream.end(headers[':method'] === 'GET' ? '' : BODY);
+      return promise;
+    };
+    const wrong: string[] = [];
+    const paths = SPELLINGS.filter((path) => path.length < 100);
+    await eachOf(
+      paths.flatMap((path) => ['POST', 'DELETE', 'GET'].map((method) => ({ path, method }))),
+      8,
+      async ({ path, method }) => {
+        const status = await ask({ ':method': method, ':path': path, ':authority': 'localhost' });
+        if (![0, 400, 403, 404, 405].includes(status)) wrong.push(`${method} ${path}: ${status}`);
+      },
+    );
+    expect(wrong).toEqual([]);
+    expect(stack.reached).toBe(0);
+    const good = { ':method': 'POST', ':path': '/api/chat', ':authority': 'localhost' };
+    expect(await ask({ ...good, 'x-warmpath-cluster': 'warmpath', 'x-envoy-max-retries': '9' })).toBe(200);
+    expect(stack.node().received).toHaveLength(1);
+    session.close();
   });
 
   it('H05: a method cannot be overridden by a header', async () => {

@@ -230,6 +230,21 @@ describe.skipIf(envoyBinary().missing !== undefined)('B20 G19: what Envoy answer
   });
 });
 
+describe.skipIf(envoyBinary().missing !== undefined)('a router that is its own node', () => {
+  it.each(FAMILIES)('H15 $path: notices at once', async ({ path, shape }) => {
+    const stack = await Stack.start({ nodes: 0, control: false });
+    await stack.envoy.lastKnown([{ name: 'self', port: stack.envoy.port, hostname: 'localhost' }]);
+    await expect.poll(() => stack.envoy.stat('cluster.nodes_last_known.membership_total')).toBe(1);
+    const response = await stack.post(path, BODY);
+    expect(response.status).toBe(508);
+    expect(await response.json()).toEqual(
+      shape(expect.stringContaining('leads back'), 'api_error', 'loop_detected', 'api_error'),
+    );
+    expect(await stack.envoy.stat('http.clients.downstream_rq_total')).toBe(2);
+    await stack.stop();
+  });
+});
+
 describe.skipIf(envoyBinary().missing !== undefined)('without any node', () => {
   let stack: Stack;
   beforeAll(async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { CLUSTER, METADATA } from '../names.ts';
 import { failedAttemptLog } from './access-logs.ts';
@@ -11,6 +12,7 @@ export const FILTER = { cors: 'cors', bones: 'bones', extProc: 'ext_proc', tap: 
 /** The chain of a client's request, in order; answers pass it backwards. */
 export function httpFilters(options: BootstrapOptions): readonly Message[] {
   return [
+    loopGuard(options),
     extension(FILTER.cors, 'envoy.extensions.filters.http.cors.v3.Cors'),
     originFilter(options.origins),
     lua(FILTER.bones, 'bones.lua', { '@BODY_LIMIT@': String(options.limits.bodyBytes) }),
@@ -21,6 +23,14 @@ export function httpFilters(options: BootstrapOptions): readonly Message[] {
       upstream_log: [failedAttemptLog()],
     }),
   ];
+}
+
+/** Refuses what has passed here before: a node whose URL leads back to us would go round for ever. */
+function loopGuard({ hostnames, listen, lastKnownFile }: BootstrapOptions): Message {
+  const own = JSON.stringify([hostnames, listen, lastKnownFile]);
+  return extension('loop', 'envoy.extensions.filters.http.cdn_loop.v3.CdnLoopConfig', {
+    cdn_id: `warmpath-${createHash('sha256').update(own).digest('hex').slice(0, 16)}`,
+  });
 }
 
 /** Per-route configuration that switches the named filters off. */

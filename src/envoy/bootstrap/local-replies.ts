@@ -6,7 +6,10 @@ import type { BootstrapOptions } from './options.ts';
 /** One reason for which Envoy itself answers, and what the client is told. */
 interface Reply {
   readonly when: Message;
+  /** What the client sees; Envoy's own where `answersWith` is not set. */
   readonly status: number;
+  /** Sent instead of Envoy's status. */
+  readonly answersWith?: number;
   readonly code: string;
   /** Undefined: what the route's direct response says. */
   readonly message?: string;
@@ -47,6 +50,13 @@ function replies({ limits }: BootstrapOptions): readonly Reply[] {
       status: 403,
       code: 'not_allowed',
       message: 'pages of this origin may not call this server: list the origin in its configuration',
+    },
+    {
+      when: details("response.code_details == 'cdn_loop_detected'"),
+      status: 508,
+      answersWith: 508,
+      code: 'loop_detected',
+      message: 'this request has been here before: the URL of a node leads back to this router',
     },
     ...direct(403, 'not_allowed'),
     ...direct(405, 'method_not_allowed'),
@@ -151,6 +161,7 @@ function mapper(reply: Reply, family: ApiFamily, exposeHeaders: boolean): Messag
   ];
   return {
     filter: { and_filter: { filters: [ofFamily(family), reply.when] } },
+    ...(reply.answersWith === undefined ? {} : { status_code: reply.answersWith }),
     ...(reply.message === undefined ? {} : { body: { inline_string: reply.message } }),
     body_format_override: { json_format: shape(family, reply), content_type: JSON_TYPE },
     headers_to_add: headers.map((header) => ({

@@ -63,12 +63,6 @@ export class EndpointPublisher implements GrpcService {
     return false;
   }
 
-  /** At least one Envoy subscribes, and all that do have answered the latest set. */
-  get isDelivered(): boolean {
-    const subscriptions = [...this.#streams.values()];
-    return subscriptions.length > 0 && subscriptions.every((each) => each.hasAnswered(this.#version));
-  }
-
   /** Envoy's message where it refused the latest version; undefined where all is well. */
   get lastRejection(): string | undefined {
     return this.#lastRejection;

@@ -20,7 +20,6 @@ export class Subscription {
   #isSubscribed = false;
   #hasNodes = false;
   #sentVersion = 0;
-  #answeredVersion = 0;
   #pushes = 0;
 
   /** Envoy has accepted a set of nodes, on this stream or, as it says, before. */
@@ -45,7 +44,6 @@ export class Subscription {
       return { kind: 'subscribed', version };
     }
     if (request.response_nonce !== this.#nonce()) return { kind: 'stale' };
-    this.#answeredVersion = this.#sentVersion;
     if (request.error_detail !== undefined && request.error_detail !== null) {
       const message = (request.error_detail.message ?? '').slice(0, MAX_MESSAGE_CHARS);
       return { kind: 'rejected', version: this.#sentVersion, message };
@@ -57,11 +55,6 @@ export class Subscription {
   /** A version is pushed once: one that Envoy refused would be refused again. */
   wantsPush(version: number): boolean {
     return this.#isSubscribed && version !== this.#sentVersion;
-  }
-
-  /** Accepted or refused: Envoy has seen this version. */
-  hasAnswered(version: number): boolean {
-    return version === this.#answeredVersion;
   }
 
   /** Notes a push and answers its nonce. */

@@ -75,6 +75,11 @@ describe('polls', () => {
     expect(node.pollFailed('timeout').status).toBe('ready');
   });
 
+  it('F52: that time out make a node suspect within seconds once it serves no longer', () => {
+    const node = new NodeLife().polled().served().wait(4_000).pollFailed('timeout');
+    expect(node.status).toBe('suspect');
+  });
+
   it('F52: that time out take a node down which serves no longer', () => {
     const node = new NodeLife().polled().served().wait(11_000).pollFailed('timeout');
     expect(node.status).toBe('suspect');
