@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Logged } from './dataplane/control-plane.ts';
 import { envoyBinary } from './dataplane/envoy-binary.ts';
 import { freePort } from './dataplane/free-port.ts';
-import type { Script } from './dataplane/scripted-node.ts';
+import { type Script, ScriptedNode } from './dataplane/scripted-node.ts';
 import { Stack } from './dataplane/stack.ts';
 
 const BODY = '{"model":"m"}';
@@ -22,6 +22,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('with the control plane', (
   let stack: Stack;
   let refused: number;
   let silent: number;
+  const bare = new ScriptedNode();
   let decisions = 0;
   let decision = '';
   const hole = createServer((socket) => socket.on('error', () => {}));
@@ -34,14 +35,19 @@ describe.skipIf(envoyBinary().missing !== undefined)('with the control plane', (
     const extra = [
       { name: 'refuses', port: refused },
       { name: 'silent', port: silent },
+      { name: 'bare', port: await bare.start() },
     ];
     stack = await Stack.start({ nodes: 3, extra });
   });
   afterAll(async () => {
     await stack?.stop();
+    await bare.stop();
     hole.close();
   });
-  beforeEach(() => stack.reset());
+  beforeEach(() => {
+    stack.reset();
+    bare.received.length = 0;
+  });
 
   const route = (ports: readonly number[], headers: Record<string, string> = {}) => {
     const addresses = ports.map((port) => `127.0.0.1:${port}`);
@@ -86,6 +92,15 @@ describe.skipIf(envoyBinary().missing !== undefined)('with the control plane', (
       );
       expect(names).toEqual([]);
     }
+  });
+
+  it('S17: a node without a token is sent none, after a failed try with one either', async () => {
+    stack.node(0).script = answer(500);
+    for (const list of [[bare.port], [stack.node(0).port, bare.port]]) {
+      route(list);
+      await stack.post('/api/chat', BODY, { authorization: 'Bearer mine' });
+    }
+    expect(bare.received.map(({ headers }) => headers.authorization)).toEqual([undefined, undefined]);
   });
 
   it.each([
@@ -188,6 +203,16 @@ describe.skipIf(envoyBinary().missing !== undefined)('with the control plane', (
     const response = await stack.post('/v1/chat/completions', BODY);
     expect(response.status).toBe(504);
     expect(response.headers.get('x-warmpath-attempts')).toBe('2');
+  });
+
+  it('G1 F50: two hundred at once survive a node that refuses', async () => {
+    route([refused, stack.node(1).port]);
+    stack.node(1).script = (request, response) =>
+      void setTimeout(() => answer(200)(request, response, request as never), 50);
+    const all = await Promise.all(Array.from({ length: 200 }, () => stack.post('/api/chat', BODY)));
+    expect(all.filter(({ status }) => status !== 200)).toEqual([]);
+    expect(stack.node(1).received).toHaveLength(200);
+    await Promise.all(all.map((response) => response.text()));
   });
 
   it('B21 B22: retries carry large bodies whole', async () => {
@@ -317,7 +342,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('without the control plane'
   it('F59: a node that lacks the model is passed over; if all do, its own answer comes back', async () => {
     stack.node(0).script = answer(404);
     stack.node(1).script = answer(404);
-    for (let i = 0; i < 12; i++) expect((await stack.post('/api/chat', BODY)).status).toBe(200);
+    for (let i = 0; i < 100; i++) expect((await stack.post('/api/chat', BODY)).status).toBe(200);
     stack.node(2).script = answer(404);
     const response = await stack.post('/api/chat', BODY);
     expect([response.status, await response.text()]).toEqual([404, '{"status":404}']);

@@ -161,7 +161,8 @@ function forward(
             },
           },
         ],
-        host_selection_retry_max_attempts: 5,
+        // Drawn again until the draw is a new one: fewer than this leaves a good node untried now and then.
+        host_selection_retry_max_attempts: 64,
       },
     }),
   ];
