@@ -13,8 +13,10 @@ local NUMBERS = {
   { "prompt_eval_ns", '"prompt_eval_duration"' },
   { "eval_ns", '"eval_duration"' },
 }
--- Any of these in the tail of an event stream says that it ended as it should.
-local LAST_EVENTS = { "[DONE]", '"message_stop"', '"response.completed"', '"response.incomplete"' }
+-- Any of these in the tail of an event stream says that it ended as it should. The last one is for a final event of
+-- the responses API that is longer than the tail: only that event has it.
+local LAST_EVENTS =
+  { "[DONE]", '"message_stop"', '"response.completed"', '"response.incomplete"', '"output_tokens_details"' }
 
 local function tail_of(handle)
   local parts, n, size = {}, 0, 0

@@ -92,6 +92,18 @@ const CASES: readonly Case[] = [
   },
   { name: 'a responses stream', type: EVENTS, body: completed, want: tokens(9, 2) },
   {
+    name: 'a responses stream whose last event names its type first',
+    type: EVENTS,
+    body: `event: response.completed\ndata: {"type":"response.completed","response":{"output":[{"text":"${'long '.repeat(900)}"}],"usage":{"input_tokens":9,"output_tokens":2,"output_tokens_details":{"reasoning_tokens":0}}}}\n\n`,
+    want: tokens(9, 2),
+  },
+  {
+    name: 'a responses stream that stops in the middle',
+    type: EVENTS,
+    body: 'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"x"}\n\n',
+    want: { [TAP.error]: true },
+  },
+  {
     name: 'text that quotes counters',
     type: JSON_TYPE,
     body: `{"message":{"content":${JSON.stringify('"eval_count":99,"prompt_eval_count":98')}},"eval_count":4}`,
