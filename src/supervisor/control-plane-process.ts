@@ -19,6 +19,9 @@ export interface ControlPlaneOptions {
   readonly onMessage: (message: FromControlPlane) => void;
 }
 
+/** A request leaves much garbage that dies young: with more room for it, collections are rarer and copy less. */
+const NODE_FLAGS = ['--max-semi-space-size=32'];
+
 /**
  * Keeps one control plane running. While it is down Envoy goes on serving over the last known nodes, so a crash costs
  * model-awareness for a moment and no request.
@@ -76,7 +79,7 @@ export class ControlPlaneProcess {
   #runOnce(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     const { script, args, stateDir, onMessage } = this.#options;
     // A process group of its own: Ctrl-C in a terminal reaches the supervisor alone, which ends things in order.
-    const child = spawn(process.execPath, [script, ...args], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, script, ...args], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       detached: true,
     });

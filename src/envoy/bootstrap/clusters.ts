@@ -95,9 +95,12 @@ function controlPlane(options: BootstrapOptions): Message {
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
     health_checks: [
       {
-        timeout: '0.4s',
+        // Longer than any stall of a control plane that is merely starved of CPU: being out costs routing.
+        timeout: '0.8s',
         interval: '1s',
         no_traffic_interval: '1s',
+        unhealthy_interval: '0.25s',
+        unhealthy_edge_interval: '0.25s',
         unhealthy_threshold: 1,
         healthy_threshold: 1,
         grpc_health_check: {},
