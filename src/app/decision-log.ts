@@ -15,6 +15,7 @@ export class Decision {
   /** Monotonic ms at which the client's stream ended; undefined while it runs. */
   finishedAt: number | undefined;
   outcome: Outcome | undefined;
+  #failedOn: Set<NodeId> | undefined;
 
   constructor(fields: {
     id: string;
@@ -40,6 +41,14 @@ export class Decision {
   nodeAfter(node: NodeId): RankedNode | undefined {
     const index = this.ranking.nodes.findIndex((ranked) => ranked.id === node);
     return index < 0 ? undefined : this.ranking.nodes[index + 1];
+  }
+
+  /** True the first time: both logs tell of an answer that broke off, in either order, and it is one failure. */
+  noteFailure(node: NodeId): boolean {
+    if (this.#failedOn?.has(node)) return false;
+    this.#failedOn ??= new Set();
+    this.#failedOn.add(node);
+    return true;
   }
 
   toRecord(): DecisionRecord {
