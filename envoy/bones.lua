@@ -5,7 +5,7 @@ local find, byte, sub = string.find, string.byte, string.sub
 local WINDOW = 65536 -- bytes looked at once
 local SHORT = 1024 -- bodies up to here are their own bones
 local KEEP, HEAD = 300, 64 -- strings longer than KEEP keep their first HEAD bytes
-local QUOTES, BONES, SLASHES = 4096, 65536, 256 -- budgets: quotes, bytes of bones, backslashes in a row
+local QUOTES, BONES, SLASHES = 131072, 131072, 256 -- budgets: quotes, bytes of bones, backslashes in a row
 local LIMIT = @BODY_LIMIT@
 
 -- Backslashes directly before position `to`, not reaching back before `from`; nil past the budget.
@@ -82,5 +82,6 @@ function envoy_on_request(handle)
   if len > LIMIT then return end
   local text
   if len <= SHORT then text = body:getBytes(0, len) else text = bones(body, len) end
-  if text then handle:streamInfo():dynamicMetadata():set("warmpath", "bones", text) end
+  -- Metadata ends at a NUL byte: half of the bones are none.
+  if text and not find(text, "\0", 1, true) then handle:streamInfo():dynamicMetadata():set("warmpath", "bones", text) end
 end

@@ -30,19 +30,21 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
 
   /** Sends every body and returns the bones that ext_proc was given for each. */
   const collect = async (bodies: readonly Uint8Array[]): Promise<Map<number, string | undefined>> => {
+    // Making the bodies blocked this process, and with it the control plane's answers to health checks.
+    await expect
+      .poll(() => stack.envoy.stat('cluster.warmpath.membership_healthy'), { timeout: 5_000 })
+      .toBe(1);
     await eachOf([...bodies.entries()], 8, async ([i, body]) => {
-      const headers = { 'x-test-id': String(i) };
       const answer = await pool.request({
         method: 'POST',
-        path: '/api/chat',
-        headers,
+        path: `/api/chat?${i}`,
         body: Buffer.from(body),
       });
       expect(answer.statusCode).toBe(200);
       await answer.body.dump();
     });
     return new Map(
-      stack.control.asked.map(({ headers, bones }) => [Number(headers.get('x-test-id')), bones]),
+      stack.control.asked.map(({ headers, bones }) => [Number(headers.get(':path')?.split('?')[1]), bones]),
     );
   };
 
@@ -53,8 +55,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
       const bones = body.length === 0 ? undefined : bonesOf(body);
       // Past its budget of backslashes the filter gives up, which the reference does not.
       if (hasLongRun(body) && got.get(i) === undefined) continue;
-      // Envoy gives an empty string where the first byte is a NUL; both count as none.
-      expect(got.get(i) ?? '', describeBody(body)).toBe(bones === undefined ? '' : asReceived(bones));
+      expect(got.get(i), describeBody(body)).toBe(bones === undefined ? undefined : asReceived(bones));
     }
   };
 
@@ -98,8 +99,8 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
   });
 
   it.each([
-    ['quotes without end', `${'"a",'.repeat(5_000)}`],
-    ['bones without end', '[1],'.repeat(20_000)],
+    ['quotes without end', `${'"a",'.repeat(70_000)}`],
+    ['bones without end', '[1],'.repeat(40_000)],
     ['a string that is never closed', `{"model":"${'x'.repeat(2_000)}`],
     ['300 backslashes in a row', `{"a":"${'\\'.repeat(300)}","b":"${'x'.repeat(2000)}"}`],
     ['16 MiB of escaped quotes', '\\"'.repeat(8 << 20)],
@@ -109,15 +110,15 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
   });
 
   it('there are none for a request without a body', async () => {
-    const answer = await pool.request({ method: 'POST', path: '/api/chat', headers: { 'x-test-id': '0' } });
+    const answer = await pool.request({ method: 'POST', path: '/api/chat' });
     await answer.body.dump();
     expect(stack.control.asked[0]?.bones).toBeUndefined();
   });
 
-  it('end at a NUL, so that what is left is no whole document', async () => {
+  it('there are none with a NUL, which would end them', async () => {
     const got = await collect([fromBinary('{"model":"m\0evil"}'), fromBinary('\0{"model":"m"}')]);
-    expect(got.get(0)).toBe('{"model":"m');
-    expect(got.get(1) ?? '').toBe('');
+    expect(got.get(0)).toBeUndefined();
+    expect(got.get(1)).toBeUndefined();
   });
 
   it('S16: are not in the access log once ext_proc has blanked them', async () => {

@@ -1,15 +1,19 @@
 const KEEP = 300;
 const HEAD = 64;
 const WHOLE = 1024;
-const MAX_QUOTES = 4096;
-const MAX_BONES = 65_536;
+const MAX_QUOTES = 131_072;
+const MAX_BONES = 131_072;
 
 /**
  * What the Lua filter makes of a body, written anew as a reference: text outside strings as it is, strings of more than
  * 300 bytes cut to 64 and their length. Undefined where the filter gives up.
  */
 export function bonesOf(body: Uint8Array): Uint8Array | undefined {
-  if (body.length <= WHOLE) return body;
+  const bones = body.length <= WHOLE ? body : cutStrings(body);
+  return bones?.includes(0) ? undefined : bones;
+}
+
+function cutStrings(body: Uint8Array): Uint8Array | undefined {
   const out: number[] = [];
   let quotes = 0;
   let pos = 0;
@@ -28,10 +32,9 @@ export function bonesOf(body: Uint8Array): Uint8Array | undefined {
   return out.length > MAX_BONES ? undefined : Uint8Array.from(out);
 }
 
-/** How bones reach the control plane: ended by a NUL, and as a JavaScript string, with U+FFFD for what is not UTF-8. */
+/** How bones reach the control plane: as a JavaScript string, with U+FFFD for what is not UTF-8. */
 export function asReceived(bones: Uint8Array): string {
-  const nul = bones.indexOf(0);
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(nul < 0 ? bones : bones.subarray(0, nul));
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bones);
 }
 
 function closingQuote(body: Uint8Array, from: number): number {
