@@ -23,8 +23,10 @@ export class Readiness {
     return this.#isPolled ? [] : ['the first round of polls is not complete'];
   }
 
+  /** Called once; at once where it is ready already, as a fleet without nodes is from the start. */
   onReady(listener: () => void): void {
-    this.#listeners.push(listener);
+    if (this.#isPolled) listener();
+    else this.#listeners.push(listener);
   }
 
   drain(): void {
