@@ -7,11 +7,11 @@ const MAX_ECHO = 80;
 /** No node has the model. Worded as Ollama does, whose embedding endpoints have their own sentence. */
 export function modelNotFound(request: RouteRequest): RouterError {
   const name = echo(request);
-  const { family, operation } = request.endpoint;
-  const isNativeEmbed = family === 'ollama' && operation === 'embed';
   return new RouterError(
     'model_not_found',
-    isNativeEmbed ? `model "${name}" not found, try pulling it first` : `model '${name}' not found`,
+    request.endpoint.operation === 'embed'
+      ? `model "${name}" not found, try pulling it first`
+      : `model '${name}' not found`,
   );
 }
 

@@ -243,7 +243,12 @@ describe('an unknown model', () => {
       operation: 'embed',
       want: 'model "nope" not found, try pulling it first',
     },
-    { path: '/v1/embeddings', family: 'openai', operation: 'embed', want: "model 'nope' not found" },
+    {
+      path: '/v1/embeddings',
+      family: 'openai',
+      operation: 'embed',
+      want: 'model "nope" not found, try pulling it first',
+    },
     { path: '/v1/messages', family: 'anthropic', operation: 'chat', want: "model 'nope' not found" },
   ] as const)('is refused on $path as Ollama words it', ({ want, ...endpoint }) => {
     const error = refusal([other], request({ model: nope, ...endpoint }));
