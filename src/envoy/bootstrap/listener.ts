@@ -69,7 +69,8 @@ function strictness(): Message {
   return {
     normalize_path: true,
     merge_slashes: true,
-    path_with_escaped_slashes_action: 'REJECT_REQUEST',
+    // Names of models may have them (`/v1/models/team%2Fx`, as OpenAI's clients write it); the routes refuse all others.
+    path_with_escaped_slashes_action: 'KEEP_UNCHANGED',
     strip_trailing_host_dot: true,
     max_request_headers_kb: 60,
     common_http_protocol_options: {

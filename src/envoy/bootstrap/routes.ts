@@ -41,6 +41,11 @@ export function routeConfig(options: BootstrapOptions): Message {
           ...READS.flatMap((read) => readRoutes(read, options)),
           // Refused before this as an upgrade; the route keeps it out of Lua and ext_proc, which would wait for a body.
           refuse({ connect_matcher: {} }, 403, 'CONNECT is not supported'),
+          refuse(
+            { safe_regex: { regex: '(?i).*%(2f|5c).*' } },
+            400,
+            'escaped slashes are not allowed in this path',
+          ),
           refuse({ prefix: '/' }, 403, 'this path is not allowed here'),
         ],
       },
@@ -97,14 +102,17 @@ function inferenceRoutes(path: string, options: BootstrapOptions): Message[] {
   ];
 }
 
+/** A character that is no slash, neither plain nor escaped, in either direction. */
+const UNSLASHED = '[^/%]|%[^25/]|%2[^fF/]|%5[^cC/]';
+
 function readRoutes({ path, isPrefix, methods }: ReadEndpoint, options: BootstrapOptions): Message[] {
   if (!isPrefix) return [...forward({ path }, methods, options, READ), wrongMethod({ path }, methods)];
   const prefix = path.replaceAll('.', '\\.');
-  const one = { safe_regex: { regex: `${prefix}[^/]+` } };
+  const one = { safe_regex: { regex: `${prefix}(${UNSLASHED})+` } };
   const further = { safe_regex: { regex: `${prefix}.+` } };
   return [
     ...forward(one, methods, options, READ),
-    // Names with slashes: the control plane knows them, no node does.
+    // Names with slashes, escaped or not: the control plane knows them, no node does.
     {
       ...refuse({ ...further, headers: [anyMethod(methods)] }, 404, '404 page not found'),
       typed_per_filter_config: READ,

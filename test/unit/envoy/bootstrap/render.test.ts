@@ -22,9 +22,13 @@ describe('the bootstrap', () => {
       const path = match.path ?? match.safe_regex.regex;
       forwarded.set(path, (forwarded.get(path) ?? new Set()).add(method));
     }
+    const unslashed = '([^/%]|%[^25/]|%2[^fF/]|%5[^cC/])+';
     const listed = [
       ...INFERENCE_ENDPOINTS.map(({ path }) => [path, 'POST']),
-      ...READS.map(({ path, isPrefix, methods }) => [isPrefix ? `${path}[^/]+` : path, methods.join('|')]),
+      ...READS.map(({ path, isPrefix, methods }) => [
+        isPrefix ? `${path}${unslashed}` : path,
+        methods.join('|'),
+      ]),
     ];
     expect([...forwarded].map(([path, methods]) => [path, [...methods].join()])).toEqual(listed);
   });
