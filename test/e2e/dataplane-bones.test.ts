@@ -28,12 +28,13 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
     stack.control.answer = () => ({ kind: 'reply', status: 200, body: '{}', headers });
   });
 
+  /** Making bodies blocks this process, and with it the control plane's answers to health checks. */
+  const controlIsHealthy = () =>
+    expect.poll(() => stack.envoy.stat('cluster.warmpath.membership_healthy'), { timeout: 5_000 }).toBe(1);
+
   /** Sends every body and returns the bones that ext_proc was given for each. */
   const collect = async (bodies: readonly Uint8Array[]): Promise<Map<number, string | undefined>> => {
-    // Making the bodies blocked this process, and with it the control plane's answers to health checks.
-    await expect
-      .poll(() => stack.envoy.stat('cluster.warmpath.membership_healthy'), { timeout: 5_000 })
-      .toBe(1);
+    await controlIsHealthy();
     await eachOf([...bodies.entries()], 8, async ([i, body]) => {
       const answer = await pool.request({
         method: 'POST',
@@ -110,6 +111,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
   });
 
   it('there are none for a request without a body', async () => {
+    await controlIsHealthy();
     const answer = await pool.request({ method: 'POST', path: '/api/chat' });
     await answer.body.dump();
     expect(stack.control.asked[0]?.bones).toBeUndefined();
@@ -123,6 +125,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
 
   it('S16: are not in the access log once ext_proc has blanked them', async () => {
     stack.control.answer = () => ({ kind: 'route', addresses: [stack.node().address] });
+    await controlIsHealthy();
     await stack.post('/api/chat', '{"model":"m","prompt":"canary-7f3a"}');
     const entry = await stack.control.entry(({ log }) => log === 'requests');
     expect(JSON.stringify([...entry.metadata].map(([name, fields]) => [name, ...fields]))).not.toContain(
