@@ -135,7 +135,9 @@ function struck(health: Health, blame: 'dead' | 'shaky', params: HealthParams, n
 
 function readmitted(health: Health, params: HealthParams, now: number): Health {
   if (health.status === 'ready' || !isOver(health, params, now)) return health;
-  return enter(health, 'ready', now);
+  const ready = enter(health, 'ready', now);
+  // What made it down was judged by its time down and is tried by slow start: the rate would shut it out far longer.
+  return health.status === 'down' ? { ...ready, failureRate: 0 } : ready;
 }
 
 function isOver(health: Health, params: HealthParams, now: number): boolean {

@@ -205,6 +205,13 @@ describe('readmission', () => {
     expect(node.goodFor(1_000).status).toBe('ready');
   });
 
+  it('forgets the failures that made a node down: slow start tries it, and a crowd may use it', () => {
+    const node = new NodeLife().polled().failed().failed();
+    expect(node.record.health.failureRate).toBeGreaterThan(0.4);
+    expect(node.goodFor(3_000).status).toBe('ready');
+    expect(node.record.health.failureRate).toBe(0);
+  });
+
   it('forgives flaps with time in service', () => {
     const node = new NodeLife().polled();
     for (let i = 0; i < 3; i += 1) node.failed().failed().goodFor(20_000);
