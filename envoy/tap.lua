@@ -72,6 +72,8 @@ local function events_broken(tail)
 end
 
 function envoy_on_response(handle)
+  -- Whoever answered, bones are pieces of the client's text: the access log must not carry them.
+  handle:streamInfo():dynamicMetadata():set("warmpath", "bones", "")
   local headers = handle:headers()
   if headers:get(":status") ~= "200" then return end
   local kind = headers:get("content-type") or ""

@@ -132,14 +132,17 @@ describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them
     ]);
   });
 
-  it('S16: are not in the access log once ext_proc has blanked them', async () => {
-    stack.control.answer = () => ({ kind: 'route', addresses: [stack.node().address] });
-    await controlIsHealthy();
-    await stack.post('/api/chat', '{"model":"m","prompt":"canary-7f3a"}');
-    const entry = await stack.control.entry(({ requestHeaders }) => 'x-warmpath-decision' in requestHeaders);
-    expect(JSON.stringify([...entry.metadata].map(([name, fields]) => [name, ...fields]))).not.toContain(
-      'canary',
-    );
+  it('S16: are in no log entry, whoever answers', async () => {
+    const route = { kind: 'route', addresses: [stack.node().address] } as const;
+    const reply = { kind: 'reply', status: 404, body: '{}' } as const;
+    for (const answer of [route, reply, { kind: 'continue' }] as const) {
+      await controlIsHealthy();
+      stack.control.answer = () => answer;
+      await (await stack.post('/api/chat', '{"model":"m","prompt":"canary-7f3a"}')).text();
+      expect(stack.control.asked.map(({ bones }) => bones)).toEqual([expect.stringContaining('canary')]);
+      const entry = await stack.control.entry(({ path }) => path === '/api/chat');
+      expect(entry.metadata.get('warmpath')?.get('bones'), answer.kind).toBe('');
+    }
   });
 });
 

@@ -39,6 +39,7 @@ export type Answer =
 /** One access-log entry, flattened to what the tests look at. */
 export interface Logged {
   readonly log: string;
+  readonly path: string;
   readonly status: number;
   readonly details: string;
   readonly flags: readonly string[];
@@ -242,6 +243,7 @@ function readEntry(log: string, entry: Loose): Logged {
   const metadata = Object.entries(common.metadata?.filter_metadata ?? {});
   return {
     log,
+    path: entry.request?.path ?? '',
     status: entry.response?.response_code?.value ?? 0,
     details: entry.response?.response_code_details ?? '',
     flags: flags.map(([name]) => name),
