@@ -63,7 +63,7 @@ describe('a rebuild', () => {
   });
 
   it('shows what time alone changes: slow start and fading failures', () => {
-    const node = new NodeLife().polled().failed().failed().goodFor(3_000);
+    const node = new NodeLife().polled().failed().failed().goodFor(3_000).failed('server_error');
     const first = viewOf(node);
     node.wait(10_000);
     const second = viewOf(node);
