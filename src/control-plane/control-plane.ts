@@ -223,7 +223,9 @@ export class ControlPlane {
   /** Readiness first, then running streams within `deadlineMs`; aborting `signal` cuts them. */
   async stop(deadlineMs: number, signal: AbortSignal): Promise<void> {
     this.readiness.drain();
-    await this.#grpc?.drain({ delayMs: DRAIN_DELAY_MS, deadlineMs }, signal);
+    // Our own Envoy has ended before: nobody is left who must be told first.
+    const isAlone = this.#envoy !== undefined && !this.#publisher.isHeard;
+    await this.#grpc?.drain({ delayMs: isAlone ? 0 : DRAIN_DELAY_MS, deadlineMs }, signal);
     this.#group.stop();
     await this.#watcher.close();
     await this.#admin.close();
