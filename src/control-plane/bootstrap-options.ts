@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import type { Config } from '../config/config.ts';
@@ -29,7 +29,12 @@ export function bootstrapOptions(config: Config): BootstrapOptions {
     origins: config.origins,
     hostnames: [hostname()],
     exposeHeaders: config.responseHeaders,
-    limits: { ...DEFAULT_LIMITS, bodyBytes: limits.body, attempts: routing.maxAttempts },
+    limits: {
+      ...DEFAULT_LIMITS,
+      bodyBytes: limits.body,
+      heapBytes: Math.floor(availableMemory() / 2),
+      attempts: routing.maxAttempts,
+    },
     timeouts: {
       ...DEFAULT_TIMEOUTS,
       streamIdle: Math.max(DEFAULT_TIMEOUTS.streamIdle, silence),
@@ -37,6 +42,12 @@ export function bootstrapOptions(config: Config): BootstrapOptions {
       connect: poll.connectTimeout,
     },
   };
+}
+
+/** Of the machine, or of the container where it has less. */
+function availableMemory(): number {
+  const constrained = process.constrainedMemory();
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
 /** One per CA: nodes with a common one share it. The system's is always there, for nodes that a reload brings. */
