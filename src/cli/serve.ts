@@ -24,7 +24,13 @@ export async function serve(flags: RunFlags, stop: StopSignals): Promise<ExitCod
     droppedLogLines: () => destination.dropped(),
   });
   const supervisor = process.send === undefined ? undefined : connectSupervisor(plane, stop);
-  await plane.start();
+  try {
+    await plane.start();
+  } catch (error) {
+    // What listens already would keep the process alive.
+    await plane.stop(0, AbortSignal.abort());
+    throw error;
+  }
   supervisor?.({ type: 'listening' });
   plane.readiness.onReady(() => supervisor?.({ type: 'fleet', nodes: nodeSummaries(plane.fleet) }));
   if (supervisor === undefined) {

@@ -2,6 +2,7 @@ import { systemClock } from '../app/system-clock.ts';
 import { loadConfig } from '../config/load.ts';
 import { startDemoFleet } from '../demo/demo-fleet.ts';
 import { banner } from '../supervisor/banner.ts';
+import { ControlPlaneStartError } from '../supervisor/control-plane-process.ts';
 import { runUp } from '../supervisor/up.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { VERSION } from '../version.ts';
@@ -39,6 +40,10 @@ export async function up(flags: RunFlags, script: string, stop: StopSignals): Pr
       stop.now,
     );
     return EXIT.ok;
+  } catch (error) {
+    // It has said why, on the same terminal.
+    if (error instanceof ControlPlaneStartError) return EXIT.problem;
+    throw error;
   } finally {
     await demo?.close();
   }

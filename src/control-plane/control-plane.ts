@@ -169,6 +169,7 @@ export class ControlPlane {
     if (known !== undefined) this.#publisher.restore(known.set, known.version);
     const feed = new EndpointFeed(this.fleet, this.#publisher, this.alarms, clock);
     this.#logNodes();
+    await this.#listenAdmin();
     this.#grpc = await startGrpcServer({
       bind: grpcBind(config),
       limits: { bodyBytes: config.limits.body },
@@ -176,7 +177,6 @@ export class ControlPlane {
       clock,
       log,
     });
-    await this.#listenAdmin();
     feed.start();
     this.#watcher.update(config.nodes);
     this.readiness.onReady(() => {

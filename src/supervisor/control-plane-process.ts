@@ -19,6 +19,14 @@ export interface ControlPlaneOptions {
   readonly onMessage: (message: FromControlPlane) => void;
 }
 
+/** The control plane ended before it ever listened, for a reason that it has told itself and that a restart would repeat. */
+export class ControlPlaneStartError extends Error {
+  constructor() {
+    super('the control plane could not start');
+    this.name = 'ControlPlaneStartError';
+  }
+}
+
 /** A request leaves much garbage that dies young: with more room for it, collections are rarer and copy less. */
 const NODE_FLAGS = ['--max-semi-space-size=32'];
 
@@ -30,13 +38,18 @@ export class ControlPlaneProcess {
   readonly #options: ControlPlaneOptions;
   #child: ChildProcess | undefined;
   #isStopping = false;
+  /** One of them has worked: whatever ends a later one, Envoy must not end with it. */
+  #hasListened = false;
   #envoy: FromSupervisor | undefined;
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
   }
 
-  /** Runs and restarts it until `signal` aborts, then stops it and waits for its end. */
+  /**
+   * Runs and restarts it until `signal` aborts, then stops it and waits for its end. Throws ControlPlaneStartError where
+   * the first one gives up before it listens: a bad config, a taken port.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, log } = this.#options;
     signal.addEventListener('abort', () => void this.#stop(), { once: true });
@@ -45,8 +58,8 @@ export class ControlPlaneProcess {
       const startedAt = clock.now();
       const exit = await this.#runOnce();
       if (this.#isStopping || signal.aborted) return;
-      // 2 is for mistakes of the user (a bad config, a taken port): starting again would only repeat the message.
-      if (exit.code === 2) throw new Error('the control plane could not start, see its message above');
+      const gaveUp = exit.code !== null && exit.code !== 0;
+      if (gaveUp && !this.#hasListened) throw new ControlPlaneStartError();
       const delayMs = Math.round(backoff.next(clock.now() - startedAt));
       log.error(
         { exit: exit.signal ?? exit.code, restartInMs: delayMs },
@@ -89,7 +102,10 @@ export class ControlPlaneProcess {
     child.on('message', (message) => {
       // Only our own child writes to this channel.
       const known = message as FromControlPlane;
-      if (known.type === 'listening') this.#send();
+      if (known.type === 'listening') {
+        this.#hasListened = true;
+        this.#send();
+      }
       onMessage(known);
     });
     return new Promise((resolve) => {

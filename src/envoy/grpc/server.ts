@@ -130,7 +130,14 @@ function bindServer(server: Server, bind: GrpcBind): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
       if (error === null) resolve(port);
-      else reject(new Error(`cannot listen for gRPC on ${address}: ${error.message}`, { cause: error }));
+      else reject(new Error(bindProblem(address, error.message), { cause: error }));
     });
   });
+}
+
+/** grpc-js puts the reason into a sentence of its own. */
+function bindProblem(address: string, reason: string): string {
+  if (reason.includes('EADDRINUSE'))
+    return `gRPC address ${address} is taken: stop what listens there, or give another with --grpc`;
+  return `cannot listen for gRPC on ${address}: ${reason}`;
 }

@@ -95,7 +95,7 @@ describe('a TCP address', () => {
     expect(server.address).toBe(`127.0.0.1:${port}`);
     await expect(
       startGrpcServer({ ...options, bind: { kind: 'tcp', host: '127.0.0.1', port } }),
-    ).rejects.toThrow(`cannot listen for gRPC on 127.0.0.1:${port}`);
+    ).rejects.toThrow(`gRPC address 127.0.0.1:${port} is taken`);
     await server.close();
   });
 
