@@ -7,13 +7,15 @@ import { bootstrapOptions, ensureCaFile } from '../control-plane/bootstrap-optio
 import { envoyAdminPath, lastKnownPath } from '../control-plane/places.ts';
 import { runCommand } from '../envoy/bootstrap/command.ts';
 import { type EnvoyBinary, resolveEnvoy } from '../envoy/bootstrap/install.ts';
+import type { BootstrapOptions } from '../envoy/bootstrap/options.ts';
 import { envoyAdmin } from '../envoy/supervise/admin-client.ts';
 import { spawnEnvoy } from '../envoy/supervise/child.ts';
-import { processes } from '../envoy/supervise/orphan.ts';
+import { endOrphan, processes } from '../envoy/supervise/orphan.ts';
 import { requireFreePort } from '../envoy/supervise/port-probe.ts';
 import { type EnvoyEvent, runEnvoy } from '../envoy/supervise/run-envoy.ts';
 import { ControlPlaneProcess } from './control-plane-process.ts';
 import type { FromControlPlane, NodeSummary } from './messages.ts';
+import { claimStateDir } from './sole.ts';
 
 export interface UpOptions {
   readonly config: Config;
@@ -37,7 +39,7 @@ const CONTROL_PLANE_STOP_MS = 5000;
  * aborts, Envoy drains with the control plane still routing, then both end; `now` ends them at once.
  */
 export async function runUp(options: UpOptions, gentle: AbortSignal, now: AbortSignal): Promise<void> {
-  const { config, clock, log } = options;
+  const { config, clock } = options;
   mkdirSync(dirname(lastKnownPath(config.stateDir)), { recursive: true, mode: 0o700 });
   await ensureCaFile(config);
   const binary = await resolveEnvoy(
@@ -52,6 +54,23 @@ export async function runUp(options: UpOptions, gentle: AbortSignal, now: AbortS
     gentle,
   );
   const bootstrap = bootstrapOptions(config);
+  const giveBack = await claimStateDir(config.stateDir, options.script, processes);
+  try {
+    await runBoth(options, binary, bootstrap, gentle, now);
+  } finally {
+    await giveBack();
+  }
+}
+
+async function runBoth(
+  options: UpOptions,
+  binary: EnvoyBinary,
+  bootstrap: BootstrapOptions,
+  gentle: AbortSignal,
+  now: AbortSignal,
+): Promise<void> {
+  const { config, clock, log } = options;
+  await endOrphanOf(config.stateDir, log, clock, gentle);
   await requireFreePort(bootstrap.listen);
 
   const up = new UpAnnouncement((nodes) => options.onUp(binary, nodes));
@@ -81,7 +100,8 @@ export async function runUp(options: UpOptions, gentle: AbortSignal, now: AbortS
     if (event.kind === 'started')
       controlPlane.tellEnvoy({ type: 'envoy', version: binary.version, pid: event.pid, restarts });
     if (event.kind === 'ready') up.envoyIsReady();
-    logEnvoy(log, event);
+    // Where it must end because the control plane cannot start, nobody waits for its requests.
+    if (event.kind !== 'draining' || gentle.aborted) logEnvoy(log, event);
   };
   const planeRun = controlPlane.run(controlPlaneEnds.signal).catch((error: unknown) => {
     stopEnvoy();
@@ -110,6 +130,18 @@ export async function runUp(options: UpOptions, gentle: AbortSignal, now: AbortS
   for (const result of results) {
     if (result.status === 'rejected' && !gentle.aborted) throw result.reason;
   }
+}
+
+/** An Envoy whose supervisor was killed: it holds the port that we are about to ask for. */
+async function endOrphanOf(stateDir: string, log: Log, clock: Clock, signal: AbortSignal): Promise<void> {
+  const pid = await endOrphan(
+    join(stateDir, 'envoy.pid'),
+    join(stateDir, 'envoy.yaml'),
+    processes,
+    clock,
+    signal,
+  );
+  if (pid !== undefined) log.info({ pid }, 'ended an Envoy that an earlier start had left behind');
 }
 
 /** Waits for Envoy and the first round of polls, in whichever order they come, and tells once. */
