@@ -1,14 +1,30 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { loadConfig } from '../config/load.ts';
 import { bootstrapOptions } from '../control-plane/bootstrap-options.ts';
 import { renderBootstrap } from '../envoy/bootstrap/render.ts';
+import { ensureLastKnown } from '../envoy/supervise/last-known.ts';
 import { configSource } from './config-source.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 import type { RunFlags } from './options.ts';
+import { displayText } from './terminal.ts';
 
-/** Prints the bootstrap that `up` would give to Envoy: as it is, for another Envoy, or to look at. */
+/**
+ * Prints the bootstrap that `up` would give to Envoy: as it is, for another Envoy, or to look at. The file of last known
+ * nodes that it names is made where it is missing, because Envoy takes no bootstrap without it.
+ */
 export async function runEnvoyConfig(io: Io, flags: RunFlags): Promise<ExitCode> {
   const { config } = await loadConfig(configSource(flags, io.env));
-  io.out.write(renderBootstrap(bootstrapOptions(config)));
+  const options = bootstrapOptions(config);
+  try {
+    await mkdir(dirname(options.lastKnownFile), { recursive: true, mode: 0o700 });
+    await ensureLastKnown(options.lastKnownFile);
+  } catch {
+    io.err.write(
+      `warmpath: Envoy starts only where ${displayText(options.lastKnownFile)} exists, and it cannot be made here\n`,
+    );
+  }
+  io.out.write(renderBootstrap(options));
   return EXIT.ok;
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -196,4 +196,19 @@ it('envoy-config prints the bootstrap, as YAML that holds what was configured', 
   expect(bootstrap.static_resources.listeners[0]?.address).toMatchObject({
     socket_address: { address: '127.0.0.1', port_value: 11501 },
   });
+});
+
+it('envoy-config makes the file without which Envoy does not start, or says that it must exist', async () => {
+  const good = join(directory, 'fresh');
+  expect((await run(['envoy-config', '--state-dir', good])).err).toBe('');
+  expect(JSON.parse(readFileSync(join(good, 'nodes', 'last-known.json'), 'utf8'))).toMatchObject({
+    resources: [],
+  });
+  const { code, out, err } = await run([
+    'envoy-config',
+    '--state-dir',
+    join(aFile('no-directory', ''), 'state'),
+  ]);
+  expect([code, err]).toEqual([0, expect.stringMatching(/starts only where .*last-known\.json exists/)]);
+  expect(parse(out)).toHaveProperty('static_resources');
 });
