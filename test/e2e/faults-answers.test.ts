@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
 import type { Fault } from '../../src/demo/faults.ts';
 import { realEnvoy } from '../support/envoy.ts';
@@ -17,6 +16,7 @@ import {
   type Sample,
   sample,
 } from './faults/load.ts';
+import { rssMib } from './faults/processes.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -365,9 +365,3 @@ describeReal(await realEnvoy(), 'nodes that answer badly', () => {
     await arena.settled();
   });
 });
-
-/** Resident memory of a process, MiB. */
-function rssMib(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
-}
