@@ -2,34 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, credentials, makeClientConstructor, type ServiceDefinition } from '@grpc/grpc-js';
-import type { Log } from '../../../../src/app/log.ts';
 import type { EnvoyTelemetry } from '../../../../src/app/telemetry-port.ts';
 import { type GrpcServer, startGrpcServer } from '../../../../src/envoy/grpc/server.ts';
 import type { GrpcService } from '../../../../src/envoy/grpc/service.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { MemoryLog } from '../../../support/memory-log.ts';
 
-/** Keeps what was logged. */
-export class MemoryLog implements Log {
-  readonly lines: { readonly level: string; readonly message: string; readonly fields: object }[] = [];
-  isLevelEnabled(): boolean {
-    return true;
-  }
-  debug(fields: object, message: string): void {
-    this.lines.push({ level: 'debug', message, fields });
-  }
-  info(fields: object, message: string): void {
-    this.lines.push({ level: 'info', message, fields });
-  }
-  warn(fields: object, message: string): void {
-    this.lines.push({ level: 'warn', message, fields });
-  }
-  error(fields: object, message: string): void {
-    this.lines.push({ level: 'error', message, fields });
-  }
-  count(level: string): number {
-    return this.lines.filter((line) => line.level === level).length;
-  }
-}
+export { MemoryLog };
 
 /** Counts what the services report. */
 export class CountingTelemetry implements EnvoyTelemetry {

@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { RouterError } from '../../../src/request/errors.ts';
+import { resident } from '../fleet/builders.ts';
+import { MODEL, request } from '../routing/builders.ts';
+import { address, Workbench } from './workbench.ts';
+
+const WARM = [resident(MODEL)];
+
+describe('routing a request', () => {
+  it('takes a lease on the first node of the list, here and in the store', async () => {
+    const bench = new Workbench().withNodes({ cold: [], warm: WARM });
+    const decision = bench.router.route(request());
+    expect(decision.addresses).toEqual([address(2), address(1)]);
+    expect(bench.ledger.onModel('warm', MODEL)).toBe(1);
+    expect(bench.ledger.onNode('cold')).toBe(0);
+    expect(await bench.sharedCounts()).toEqual({ warm: 1 });
+  });
+
+  it('names every decision differently, and by the process that made it', () => {
+    const bench = new Workbench().withNodes({ n1: WARM });
+    const ids = Array.from({ length: 50 }, () => bench.router.route(request()).id);
+    expect(new Set(ids).size).toBe(50);
+    expect(ids.every((id) => id.startsWith('me-'))).toBe(true);
+  });
+
+  it('sees its own earlier leases: a second request goes where nobody waits', () => {
+    const bench = new Workbench().withNodes({ n1: WARM, n2: WARM }, { slots: 1 });
+    const [first, second] = [bench.router.route(request()), bench.router.route(request())];
+    expect(second.addresses[0]).not.toBe(first.addresses[0]);
+  });
+
+  it('lets a 404 go to the next node only where there is one', () => {
+    expect(new Workbench().withNodes({ n1: WARM }).router.route(request()).retryNotFound).toBe(false);
+    expect(new Workbench().withNodes({ n1: WARM, n2: [] }).router.route(request()).retryNotFound).toBe(true);
+  });
+
+  it('counts a description on the node, but as no use of the model', () => {
+    const bench = new Workbench().withNodes({ n1: [] });
+    bench.router.route(request({ path: '/api/show', operation: 'show' }));
+    expect(bench.ledger.onNode('n1')).toBe(1);
+    expect(bench.ledger.onModel('n1', MODEL)).toBe(0);
+  });
+
+  it('without any node is a refusal that says when to come back, and leaves nothing behind', () => {
+    const bench = new Workbench();
+    const act = () => bench.router.route(request());
+    expect(act).toThrow(RouterError);
+    expect(act).toThrow(expect.objectContaining({ code: 'no_node', retryAfterSeconds: 2 }));
+    expect(bench.ledger.size).toBe(0);
+    expect(bench.decisions.openCount).toBe(0);
+    expect(bench.telemetry.reasons).toEqual([]);
+  });
+
+  it('a preview ranks the same and leaves no trace', () => {
+    const bench = new Workbench().withNodes({ n1: WARM, n2: [] });
+    const ranking = bench.router.preview(request());
+    expect(ranking.nodes.map(({ id }) => id)).toEqual(['n1', 'n2']);
+    expect(bench.ledger.size).toBe(0);
+    expect(bench.decisions.recent(10)).toEqual([]);
+    expect(bench.telemetry.reasons).toEqual([]);
+  });
+
+  it('tells the metrics why, and of refusals that came before ranking', () => {
+    const bench = new Workbench().withNodes({ n1: WARM });
+    bench.router.route(request());
+    bench.router.refused('invalid_json');
+    expect(bench.telemetry.reasons).toEqual(['warm_idle']);
+    expect(bench.telemetry.refusals).toEqual(['invalid_json']);
+  });
+});
+
+describe('the end of a stream', () => {
+  it('releases the lease once, however often it is told', async () => {
+    const bench = new Workbench().withNodes({ n1: WARM });
+    const { id } = bench.router.route(request());
+    bench.router.route(request());
+    bench.router.finish(id);
+    bench.router.finish(id);
+    expect(bench.ledger.onNode('n1')).toBe(1);
+    expect(await bench.sharedCounts()).toEqual({ n1: 1 });
+  });
+
+  it('of an unknown decision changes nothing', () => {
+    const bench = new Workbench().withNodes({ n1: WARM });
+    bench.router.route(request());
+    bench.router.finish('other-1');
+    expect(bench.ledger.size).toBe(1);
+  });
+
+  it('marks the decision with the first time it was told', async () => {
+    const bench = new Workbench().withNodes({ n1: WARM });
+    const { id } = bench.router.route(request());
+    bench.router.finish(id);
+    await bench.clock.advance(500);
+    bench.router.finish(id);
+    expect(bench.decisions.find(id)?.finishedAt).toBe(1_000);
+  });
+});
