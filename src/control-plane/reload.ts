@@ -1,13 +1,21 @@
+import type { Alarms } from '../app/alarms.ts';
 import type { Log } from '../app/log.ts';
 import { systemClock } from '../app/system-clock.ts';
+import type { Telemetry } from '../app/telemetry-port.ts';
 import type { Config } from '../config/config.ts';
 import type { ConfigDiff } from '../config/diff.ts';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import { type ReloadResult, watchConfig } from '../config/watch.ts';
-import type { ControlPlane } from './control-plane.ts';
+
+/** The part of the control plane that a reload reaches. */
+export interface Reloadable {
+  readonly alarms: Alarms;
+  readonly metrics: Pick<Telemetry, 'configReloaded'>;
+  apply(config: Config): void;
+}
 
 export interface ReloadOptions {
-  readonly plane: ControlPlane;
+  readonly plane: Reloadable;
   readonly source: LoadOptions;
   readonly loaded: LoadedConfig;
   readonly log: Log;
@@ -33,7 +41,7 @@ export function watchReloads(options: ReloadOptions): () => Promise<void> {
   return () => watcher.close();
 }
 
-function report(result: ReloadResult, { alarms, metrics }: ControlPlane, log: Log): void {
+function report(result: ReloadResult, { alarms, metrics }: Reloadable, log: Log): void {
   if (result.kind === 'refused') {
     metrics.configReloaded('rejected');
     alarms.raise(

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { Alarms } from '../../../src/app/alarms.ts';
+import { Fleet } from '../../../src/app/fleet.ts';
+import { EndpointFeed } from '../../../src/control-plane/endpoint-feed.ts';
+import { EndpointPublisher } from '../../../src/envoy/endpoints/publisher.ts';
+import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { MemoryLog } from '../../support/memory-log.ts';
+import { CountingTelemetry } from '../envoy/grpc/harness.ts';
+import { spec } from '../fleet/builders.ts';
+
+function feeding(...ids: string[]) {
+  const clock = new FakeClock();
+  const log = new MemoryLog();
+  const fleet = new Fleet(
+    ids.map((id) => spec(id)),
+    DEFAULT_HEALTH,
+    clock,
+  );
+  const publisher = new EndpointPublisher({ telemetry: new CountingTelemetry(), log });
+  const alarms = new Alarms(clock, log);
+  const feed = new EndpointFeed(fleet, publisher, alarms, clock);
+  const addressOf = (id: string, address: string) =>
+    fleet.observe(id, { kind: 'address', address, hosts: [] });
+  const known = () => publisher.published?.endpoints.map(({ node }) => node);
+  return { clock, fleet, publisher, alarms, feed, addressOf, known };
+}
+
+describe('the endpoint feed', () => {
+  it('waits for every address before it shows a part of the fleet', async () => {
+    const { feed, addressOf, known, clock } = feeding('n1', 'n2');
+    feed.start();
+    addressOf('n1', '10.0.0.1:1');
+    await clock.advance(50);
+    expect(known()).toBeUndefined();
+    addressOf('n2', '10.0.0.2:1');
+    await clock.advance(50);
+    expect(known()).toEqual(['n1', 'n2']);
+  });
+
+  it('after the first round of polls shows what there is', () => {
+    const { feed, addressOf, known } = feeding('n1', 'nameless');
+    feed.start();
+    addressOf('n1', '10.0.0.1:1');
+    feed.settled();
+    expect(known()).toEqual(['n1']);
+  });
+
+  it('makes one push of changes that come together', async () => {
+    const { feed, fleet, addressOf, publisher, clock } = feeding('n1', 'n2');
+    feed.start();
+    feed.settled();
+    const before = publisher.version;
+    addressOf('n1', '10.0.0.1:1');
+    addressOf('n2', '10.0.0.2:1');
+    for (let strike = 0; strike < 3; strike += 1)
+      fleet.observe('n2', { kind: 'poll_failed', reason: 'refused', detail: 'x' });
+    expect(publisher.version).toBe(before);
+    await clock.advance(5);
+    expect(publisher.version).toBe(before + 1);
+    expect(publisher.published?.endpoints.map(({ isHealthy }) => isHealthy)).toEqual([true, false]);
+  });
+
+  it('names two nodes with one address, until that is mended', async () => {
+    const { feed, addressOf, alarms, known, clock } = feeding('n1', 'twin');
+    feed.start();
+    addressOf('n1', '10.0.0.1:1');
+    addressOf('twin', '10.0.0.1:1');
+    await clock.advance(5);
+    expect(known()).toEqual(['n1']);
+    expect(alarms.list()).toMatchObject([
+      {
+        code: 'address_clash',
+        message: 'node twin has the same address as n1 (10.0.0.1:1) and is left out; remove one of them',
+      },
+    ]);
+    addressOf('twin', '10.0.0.2:1');
+    await clock.advance(5);
+    expect(alarms.list()).toEqual([]);
+    expect(known()).toEqual(['n1', 'twin']);
+  });
+
+  it('a fleet that had addresses before, and now has none, is held back with an alarm', async () => {
+    const { feed, publisher, alarms, known } = feeding('n1', 'n2');
+    const endpoint = {
+      hostname: 'h',
+      token: undefined,
+      transport: 'plain',
+      isHealthy: true,
+      isDraining: false,
+    };
+    publisher.restore(
+      {
+        endpoints: [
+          { ...endpoint, node: 'n1', address: '10.0.0.1:1' },
+          { ...endpoint, node: 'n2', address: '10.0.0.2:1' },
+        ],
+      },
+      7,
+    );
+    feed.start();
+    feed.settled();
+    expect(known()).toEqual(['n1', 'n2']);
+    expect(alarms.list()).toMatchObject([{ code: 'shrink_guard' }]);
+  });
+});
