@@ -1,6 +1,7 @@
 // Plain JavaScript for whatever Node the machine has (18 or newer): brings the dependencies and Node 24, then hands over.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -61,7 +62,6 @@ export function runNode(args, env = process.env) {
     process.exit(1);
   });
   child.on('exit', (code, signal) => {
-    process.exitCode = signal === null ? (code ?? 1) : 128 + 15;
-    process.exit();
+    process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
   });
 }

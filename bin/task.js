@@ -12,7 +12,7 @@ const TASKS = {
 };
 
 const [name = '', ...args] = process.argv.slice(2);
-const task = TASKS[name];
+const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
 if (task === undefined) {
   process.stderr.write(`usage: task.js ${Object.keys(TASKS).join('|')} [arguments]\n`);
   process.exit(2);

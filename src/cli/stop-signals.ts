@@ -1,3 +1,6 @@
+import type { Clock } from '../app/ports.ts';
+import { systemClock } from '../app/system-clock.ts';
+
 /** Ctrl-C reaches a process twice where npm and the terminal both deliver it: this soon after, it is the same one. */
 const SAME_SIGNAL_MS = 300;
 
@@ -15,24 +18,33 @@ export interface StopSignals {
   onHangup(listener: () => void): void;
 }
 
-export function listenForSignals(onSecond: () => void): StopSignals {
+/** Who tells of signals: the process itself. */
+export interface SignalSource {
+  on(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', listener: () => void): unknown;
+}
+
+export function listenForSignals(
+  onSecond: () => void,
+  source: SignalSource = process,
+  clock: Pick<Clock, 'now'> = systemClock,
+): StopSignals {
   const gentle = new AbortController();
   const now = new AbortController();
   const hangups: (() => void)[] = [];
   let firstAt = 0;
   const receive = () => {
     if (!gentle.signal.aborted) {
-      firstAt = performance.now();
+      firstAt = clock.now();
       gentle.abort();
       return;
     }
-    if (performance.now() - firstAt < SAME_SIGNAL_MS || now.signal.aborted) return;
+    if (clock.now() - firstAt < SAME_SIGNAL_MS || now.signal.aborted) return;
     now.abort();
     onSecond();
   };
-  process.on('SIGINT', receive);
-  process.on('SIGTERM', receive);
-  process.on('SIGHUP', () => {
+  source.on('SIGINT', receive);
+  source.on('SIGTERM', receive);
+  source.on('SIGHUP', () => {
     for (const listener of hangups) listener();
   });
   const { promise, resolve } = Promise.withResolvers<undefined>();
