@@ -237,7 +237,8 @@ describeReal({ ...envoy, path: envoyPath === 'envoy' ? undefined : envoyPath }, 
       };
       const routed = () =>
         waitFor('a routed answer', async () => {
-          const answer = await post(`http://127.0.0.1:${port}/api/generate`, GENERATE);
+          const body = { ...GENERATE, model: 'only-two' };
+          const answer = await post(`http://127.0.0.1:${port}/api/generate`, body);
           return (
             answer.status === 200 &&
             answer.headers['x-warmpath-decision'] &&
