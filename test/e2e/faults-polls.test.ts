@@ -64,11 +64,12 @@ describeReal(await realEnvoy(), 'nodes that come and go', () => {
     const slots = 4;
     const arena = await startArena({
       common: { slots },
+      slots,
       config: { health: { readmitAfter: '500ms', slowStart: '3s' } },
     });
     const node = arena.fleet.node('n1');
-    // 250 ms each at 50 per second: a little more than three nodes can do, less than four.
-    const load = new Load(arena.url, { perSecond: 50, body: small(MODEL, 100) });
+    // 250 ms each at 36 per second: nine at once, of twelve slots without it.
+    const load = new Load(arena.url, { perSecond: 36, body: small(MODEL, 100) });
     await pause(1_500);
     node.kill();
     await arena.waitForStatus('n1', ['down']);

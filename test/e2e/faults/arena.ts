@@ -37,6 +37,8 @@ export interface ArenaOptions {
   readonly warm?: boolean;
   /** Nodes that are not of this fleet, or reached otherwise, by name. */
   readonly urls?: Readonly<Record<string, string>>;
+  /** Slots of each node as configured; without it they are learnt. */
+  readonly slots?: number;
   readonly config?: Readonly<Record<string, unknown>>;
   readonly warmpath?: Partial<WarmpathOptions>;
 }
@@ -134,16 +136,22 @@ export class Arena {
 }
 
 export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
-  const { count = 4, common = {}, each, warm = true, urls = {}, config = {} } = options;
+  const { count = 4, common = {}, each, warm = true, urls = {}, slots, config = {} } = options;
   const fleet = await startFleet(count, { ...QUICK, ...common }, each);
   try {
     if (warm) await Promise.all(fleet.nodes.map((node) => node.load(MODEL)));
     const own = fleet.specs.map(({ name, url }) => ({ name, url: urls[name] ?? url }));
     const others = Object.entries(urls).filter(([name]) => !own.some((spec) => spec.name === name));
     const nodes = [...own, ...others.map(([name, url]) => ({ name, url }))];
-    const warmpath = await startWarmpath({ nodes, config: { ...BRISK, ...config }, ...options.warmpath });
+    const listed = slots === undefined ? {} : { nodes: nodes.map((node) => ({ ...node, slots })) };
+    const warmpath = await startWarmpath({
+      nodes: slots === undefined ? nodes : [],
+      config: { ...BRISK, ...listed, ...config },
+      ...options.warmpath,
+    });
     const arena = new Arena(fleet, warmpath);
     open.push(arena);
+    if (slots !== undefined) await warmpath.waitForNodes();
     return arena;
   } catch (error) {
     await fleet.close();
