@@ -35,6 +35,9 @@ const FORBIDDEN: readonly (readonly [method: string, path: string])[] = [
   ['POST', '/api/chat/../pull'],
   ['POST', '/api/pull;x=y'],
   ['POST', '/v1/models/..%2f..%2fapi%2fpull'],
+  ['GET', '/v1/models/..%2f..%2fapi%2fpull'],
+  ['GET', '/v1/models/..%5C..%5Cdebug'],
+  ['GET', '/v1/models/x%2'],
   ['GET', '/debug/pprof/'],
 ];
 
@@ -72,11 +75,14 @@ describeReal(await realEnvoy(), 'refusals, as a client sees them', () => {
         const body = method === 'POST' ? ['-d', '{"model":"alpha","source":"alpha","destination":"x"}'] : [];
         const verb = method === 'HEAD' ? ['-I'] : ['-X', method];
         const answer = await curl([...verb, ...body, '--path-as-is', `${warmpath.url}${path}`]);
-        expect(answer.status, `${method} ${path}`).toSatisfy((status) => [403, 400, 405].includes(status));
+        expect(answer.status, `${method} ${path}`).toSatisfy((status) =>
+          [403, 400, 404, 405].includes(status),
+        );
         if (!/[%;]|\/\/|\.\/|\/$/.test(path)) expect(answer.status, `${method} ${path}`).toBe(403);
       }
       expect(fleet.forbidden).toEqual([]);
       for (const node of fleet.nodes) {
+        expect(node.requests.filter(({ path }) => /%(2f|5c)/i.test(path))).toEqual([]);
         expect(node.requests.filter(({ method }) => method !== 'GET' && method !== 'HEAD')).toEqual([]);
       }
     }
