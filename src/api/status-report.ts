@@ -1,3 +1,4 @@
+import { formatOrigin } from '../app/host-port.ts';
 import type { NodeRecord, NodeView, ResidentModel } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
 import type { NodeReport, StatusReport } from './status-schema.ts';
@@ -87,8 +88,7 @@ function warmReport(source: AdminSource, node: string, model: ResidentModel): No
 }
 
 function urlOf({ spec }: NodeRecord): string {
-  const { scheme, host, port } = spec.url;
-  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return formatOrigin(spec.url);
 }
 
 function sum(numbers: readonly number[]): number {

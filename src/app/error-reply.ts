@@ -1,5 +1,6 @@
 import type { RouterError } from '../request/errors.ts';
 import type { ApiFamily } from '../request/types.ts';
+import { anthropicErrorType, openAiErrorType } from './error-types.ts';
 import { STATUS } from './status.ts';
 
 /** A whole answer that is not streamed. */
@@ -30,39 +31,11 @@ export function errorReply(error: RouterError, family: ApiFamily, requestId = ''
 const SHAPES: Record<ApiFamily, (error: RouterError, status: number, requestId: string) => object> = {
   ollama: (error) => ({ error: error.message }),
   openai: (error, status) => ({
-    error: { message: error.message, type: openAiType(status), param: null, code: error.code },
+    error: { message: error.message, type: openAiErrorType(status), param: null, code: error.code },
   }),
   anthropic: (error, status, requestId) => ({
     type: 'error',
-    error: { type: anthropicType(status), message: error.message },
+    error: { type: anthropicErrorType(status), message: error.message },
     request_id: `req_${requestId}`,
   }),
 };
-
-/** Ollama's own mapping, so that clients' typed errors stay what they were. */
-function openAiType(status: number): string {
-  if (status === 400) return 'invalid_request_error';
-  return status === 404 ? 'not_found_error' : 'api_error';
-}
-
-function anthropicType(status: number): string {
-  switch (status) {
-    case 400:
-      return 'invalid_request_error';
-    case 401:
-      return 'authentication_error';
-    case 403:
-      return 'permission_error';
-    case 404:
-      return 'not_found_error';
-    case 413:
-      return 'request_too_large';
-    case 429:
-      return 'rate_limit_error';
-    case 503:
-    case 529:
-      return 'overloaded_error';
-    default:
-      return 'api_error';
-  }
-}

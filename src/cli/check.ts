@@ -1,6 +1,6 @@
 import { exposureWarning } from '../api/exposure-warning.ts';
+import { formatHostPort, formatOrigin } from '../app/host-port.ts';
 import type { Config } from '../config/config.ts';
-import { formatHostPort } from '../config/host-port.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { grpcBind } from '../control-plane/places.ts';
@@ -107,5 +107,5 @@ function nodeTable(nodes: readonly NodeSpec[], paint: Paint, width: number): str
 
 /** With its port always: Ollama's usual one is not the one that a URL without a port means elsewhere. */
 function urlText(url: NodeUrl): string {
-  return `${url.scheme}://${formatHostPort(url)}`;
+  return formatOrigin(url);
 }

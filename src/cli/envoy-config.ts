@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { loadConfig } from '../config/load.ts';
 import { bootstrapOptions } from '../control-plane/bootstrap-options.ts';
 import { renderBootstrap } from '../envoy/bootstrap/render.ts';
-import { ensureLastKnown } from '../envoy/supervise/last-known.ts';
+import { ensureLastKnown } from '../envoy/endpoints/ensure-last-known.ts';
 import { configSource } from './config-source.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';

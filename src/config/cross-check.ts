@@ -1,5 +1,6 @@
 import type { Listener } from '../app/destination.ts';
-import { formatHostPort, type GrpcAddress, type HostPort, MAX_SOCKET_PATH_BYTES } from './host-port.ts';
+import { formatHostPort } from '../app/host-port.ts';
+import { type GrpcAddress, type HostPort, MAX_SOCKET_PATH_BYTES } from './host-port.ts';
 import type { Problem } from './problem.ts';
 import { settingsKeys } from './schema.ts';
 

@@ -23,10 +23,6 @@ export function parseHostPort(text: string): HostPort | undefined {
 }
 
 /** `host:port` with brackets where IPv6 needs them. */
-export function formatHostPort({ host, port }: HostPort): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 /** An address to listen on in the configuration. */
 export const hostPort = z.unknown().transform((value, context): HostPort => {
   const parsed = typeof value === 'string' ? parseHostPort(value) : undefined;

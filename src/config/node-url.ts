@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { destinationProblem } from '../app/destination.ts';
+import { formatOrigin, urlHost } from '../app/host-port.ts';
 import type { NodeUrl } from '../fleet/types.ts';
-import { formatHostPort } from './host-port.ts';
 
 const DEFAULT_PORT = { http: 11_434, https: 443 } as const;
 const MAX_URL_LENGTH = 300;
@@ -69,8 +69,7 @@ function checkIp(ip: string): { readonly host: string } | { readonly problem: st
 /** The URL as people write it, without the scheme's usual port. */
 export function formatNodeUrl(url: NodeUrl): string {
   const isDefault = url.port === DEFAULT_PORT[url.scheme];
-  const host = url.host.includes(':') ? `[${url.host}]` : url.host;
-  return `${url.scheme}://${isDefault ? host : formatHostPort(url)}`;
+  return isDefault ? `${url.scheme}://${urlHost(url.host)}` : formatOrigin(url);
 }
 
 /** The name of a node that was given none: its host, with the port where it is not the usual one. */

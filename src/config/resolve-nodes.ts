@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
 import { isLoopbackHost, isOwnAddress, type Listener } from '../app/destination.ts';
+import { formatHostPort } from '../app/host-port.ts';
 import type { NodeUrl } from '../fleet/types.ts';
-import { formatHostPort } from './host-port.ts';
 import { deriveNodeName } from './node-url.ts';
 import type { Environment } from './overrides.ts';
 import type { Problem } from './problem.ts';

@@ -1,11 +1,12 @@
 import type { Fleet } from '../app/fleet.ts';
+import { formatOrigin } from '../app/host-port.ts';
 import type { NodeSummary } from '../supervisor/messages.ts';
 
 export function nodeSummaries(fleet: Fleet): NodeSummary[] {
   const views = fleet.snapshot().byId;
   return [...fleet.nodes.values()].map(({ spec, health, models, resident }) => ({
     id: spec.id,
-    url: `${spec.url.scheme}://${spec.url.host.includes(':') ? `[${spec.url.host}]` : spec.url.host}:${spec.url.port}`,
+    url: formatOrigin(spec.url),
     status: views.get(spec.id)?.status ?? health.status,
     models: models.size,
     warm: [...resident.values()].map(({ name }) => name),

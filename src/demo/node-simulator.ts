@@ -1,3 +1,4 @@
+import { formatHostPort } from '../app/host-port.ts';
 import type { Clock } from '../app/ports.ts';
 import { systemClock } from '../app/system-clock.ts';
 import { MODEL_ENDPOINTS } from './endpoints.ts';
@@ -113,8 +114,7 @@ export class SimulatedNode {
 
   /** `ip:port`, IPv6 in brackets. */
   get address(): string {
-    const { host, port } = this.#listener;
-    return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    return formatHostPort(this.#listener);
   }
 
   get url(): string {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { Client } from 'undici';
+import { formatOrigin } from '../app/host-port.ts';
 import type { Clock } from '../app/ports.ts';
 import type { ModelOnDisk, NodeSpec, ResidentModel } from '../fleet/types.ts';
 import { parseJson } from './parse-json.ts';
@@ -170,8 +171,7 @@ export class OllamaClient {
     } catch (error) {
       throw new PollError('tls', 'the CA file cannot be read', error);
     }
-    const host = url.host.includes(':') ? `[${url.host}]` : url.host;
-    return new Client(`${url.scheme}://${host}:${url.port}`, {
+    return new Client(formatOrigin(url), {
       pipelining: 1,
       allowH2: false,
       maxHeaderSize: 16 * 1024,

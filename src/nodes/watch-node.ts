@@ -1,3 +1,4 @@
+import { formatHostPort } from '../app/host-port.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import type { Config } from '../config/config.ts';
 import type { NodeSpec, Observation } from '../fleet/types.ts';
@@ -180,8 +181,7 @@ export class NodeWatcher {
     const { current, candidates } = this.#resolver;
     if (current === undefined || current === this.#announced) return;
     this.#announced = current;
-    const { port } = this.#spec.url;
-    const address = current.includes(':') ? `[${current}]:${port}` : `${current}:${port}`;
+    const address = formatHostPort({ host: current, port: this.#spec.url.port });
     this.#options.onObservation({ kind: 'address', address, hosts: candidates });
   }
 

@@ -1,3 +1,4 @@
+import { urlHost } from '../app/host-port.ts';
 import type { Config } from '../config/config.ts';
 import type { FailureReason } from '../fleet/types.ts';
 import type { NodeSummary } from './messages.ts';
@@ -71,5 +72,5 @@ const REMEDY: Record<FailureReason, string> = {
 /** The listen address as one on this machine can type it. */
 function reachable(host: string): string {
   if (host === '0.0.0.0' || host === '::' || host === '127.0.0.1') return 'localhost';
-  return host.includes(':') ? `[${host}]` : host;
+  return urlHost(host);
 }

@@ -1,3 +1,4 @@
+import { formatHostPort } from '../../app/host-port.ts';
 import type { Address } from '../gen/envoy/config/core/v3/address.ts';
 
 /** Readers of an entry's fields. Whoever reaches the log may write anything: lengths and numbers are bounded here. */
@@ -33,7 +34,7 @@ export function addressText(address: Address | null | undefined): string | undef
   const host = text(socket.address, 64);
   const port = socket.port_value;
   if (host === '' || typeof port !== 'number' || port < 1 || port > 65_535) return undefined;
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return formatHostPort({ host, port });
 }
 
 /** A decision id as we make them; undefined for anything else, so that a forged one costs nothing. */

@@ -1,3 +1,4 @@
+import { anthropicErrorType, openAiErrorType } from '../../app/error-types.ts';
 import type { ApiFamily } from '../../request/types.ts';
 import { DETAILS_PREFIX, HEADER } from '../names.ts';
 import { extension, type Message } from './message.ts';
@@ -179,32 +180,13 @@ function shape(family: ApiFamily, { status: code, code: name }: Reply): Message 
     case 'ollama':
       return { error: message };
     case 'openai':
-      return { error: { message, type: openaiType(code), param: null, code: name } };
+      return { error: { message, type: openAiErrorType(code), param: null, code: name } };
     case 'anthropic':
-      return { type: 'error', error: { type: anthropicType(code), message }, request_id: 'req_%STREAM_ID%' };
-  }
-}
-
-/** As Ollama maps them, and as `app/error-reply.ts` does. */
-function openaiType(code: number): string {
-  if (code === 400) return 'invalid_request_error';
-  return code === 404 ? 'not_found_error' : 'api_error';
-}
-
-function anthropicType(code: number): string {
-  switch (code) {
-    case 400:
-      return 'invalid_request_error';
-    case 403:
-      return 'permission_error';
-    case 404:
-      return 'not_found_error';
-    case 413:
-      return 'request_too_large';
-    case 503:
-      return 'overloaded_error';
-    default:
-      return 'api_error';
+      return {
+        type: 'error',
+        error: { type: anthropicErrorType(code), message },
+        request_id: 'req_%STREAM_ID%',
+      };
   }
 }
 

@@ -1,3 +1,4 @@
+import { formatHostPort, urlHost } from '../../app/host-port.ts';
 import type { EndpointSet, EnvoyEndpoint } from '../../app/types.ts';
 import type { FleetSnapshot, NodeId, NodeRecord, NodeUrl } from '../../fleet/types.ts';
 import { transportName } from './transport-name.ts';
@@ -49,6 +50,5 @@ const OWN_PORT = { http: 80, https: 443 } as const;
 
 /** Host header of requests to the node: with the port where it is not the scheme's own. */
 export function hostname(url: NodeUrl): string {
-  const host = url.host.includes(':') ? `[${url.host}]` : url.host;
-  return url.port === OWN_PORT[url.scheme] ? host : `${host}:${url.port}`;
+  return url.port === OWN_PORT[url.scheme] ? urlHost(url.host) : formatHostPort(url);
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { formatHostPort } from '../../app/host-port.ts';
 import type { EnvoyEndpoint } from '../../app/types.ts';
 import type { LastKnown } from './last-known.ts';
 
@@ -49,7 +50,7 @@ function toEndpoint({ endpoint: inner, health_status, metadata }: z.output<typeo
   const { name, authorization } = metadata.filter_metadata.warmpath;
   return {
     node: name,
-    address: `${address.includes(':') ? `[${address}]` : address}:${port_value}`,
+    address: formatHostPort({ host: address, port: port_value }),
     hostname: inner.hostname,
     token: authorization?.startsWith(BEARER) ? authorization.slice(BEARER.length) : undefined,
     transport: metadata.filter_metadata['envoy.transport_socket_match'].tls,

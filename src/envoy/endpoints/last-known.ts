@@ -1,17 +1,14 @@
-import { chmod, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chmod, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import type { Log } from '../../app/log.ts';
 import type { EndpointSet } from '../../app/types.ts';
 import { ASSIGNMENT_TYPE, assignmentJson } from './assignment.ts';
+import { ensureLastKnown, NOTHING_KNOWN } from './ensure-last-known.ts';
 import { parseLastKnown } from './last-known-schema.ts';
 
 export interface LastKnown {
   readonly set: EndpointSet;
   readonly version: number;
 }
-
-/** What Envoy starts from where nothing was ever known: a file without the resource is ready at once. */
-const NOTHING = JSON.stringify({ version_info: '0', resources: [] });
 
 /**
  * The last published endpoints, as a file that Envoy watches (requests that were not routed use them, with us dead
@@ -33,7 +30,7 @@ export class LastKnownFile {
   /** Reads what a predecessor left; undefined where there is nothing, or nothing that can be believed. */
   async read(): Promise<LastKnown | undefined> {
     const text = await readFile(this.#path, 'utf8').catch(() => undefined);
-    if (text === undefined || text === NOTHING) return undefined;
+    if (text === undefined || text === NOTHING_KNOWN) return undefined;
     const parsed = parseLastKnown(text);
     if (parsed === undefined) {
       this.#log.warn(
@@ -47,13 +44,8 @@ export class LastKnownFile {
   }
 
   /** Makes the file where there is none: Envoy does not start without. */
-  async ensure(): Promise<void> {
-    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
-    const isThere = await readFile(this.#path).then(
-      () => true,
-      () => false,
-    );
-    if (!isThere) await this.#replace(NOTHING);
+  ensure(): Promise<void> {
+    return ensureLastKnown(this.#path);
   }
 
   /** Writes soon; several calls while a write runs become one. Never rejects: a full disk must not stop routing. */

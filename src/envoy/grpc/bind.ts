@@ -1,6 +1,7 @@
 import { chmod, mkdir, stat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { formatHostPort } from '../../app/host-port.ts';
 
 /** Where the gRPC server listens. Port 0 takes a free one. */
 export type GrpcBind =
@@ -10,7 +11,7 @@ export type GrpcBind =
 /** The address in gRPC's own notation. */
 export function grpcAddress(bind: GrpcBind): string {
   if (bind.kind === 'unix') return `unix:${bind.path}`;
-  return `${bind.host.includes(':') ? `[${bind.host}]` : bind.host}:${bind.port}`;
+  return formatHostPort(bind);
 }
 
 /** sockaddr_un holds 108 bytes with the closing NUL; past it the kernel's message helps nobody. */

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { formatHostPort, urlHost } from '../../app/host-port.ts';
 import { EnvoyError } from '../bootstrap/envoy-error.ts';
 
 const WHO_TIMEOUT_MS = 500;
@@ -10,7 +11,7 @@ export async function requireFreePort({ host, port }: { host: string; port: numb
     case undefined:
       return;
     case 'EADDRINUSE': {
-      const other = `${host.includes(':') ? `[${host}]` : host}:${port + 1}`;
+      const other = formatHostPort({ host, port: port + 1 });
       const who = (await isOllama(host, port))
         ? ' by Ollama itself: stop it'
         : ' (is Ollama itself running here?): stop what listens there';
@@ -39,8 +40,7 @@ function tryListen(host: string, port: number): Promise<string | undefined> {
 }
 
 async function isOllama(host: string, port: number): Promise<boolean> {
-  const reachable =
-    host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : urlHost(host);
   try {
     const response = await fetch(`http://${reachable}:${port}/`, {
       signal: AbortSignal.timeout(WHO_TIMEOUT_MS),

@@ -4,36 +4,12 @@ import { buildSnapshot } from '../../../src/fleet/snapshot.ts';
 import type {
   FleetSnapshot,
   Health,
-  ModelDetails,
   ModelOnDisk,
   NodeRecord,
   NodeSpec,
   ResidentModel,
 } from '../../../src/fleet/types.ts';
-
-const DETAILS: ModelDetails = {
-  parent_model: '',
-  format: 'gguf',
-  family: 'llama',
-  families: ['llama'],
-  parameter_size: '8B',
-  quantization_level: 'Q4_0',
-};
-
-export function aSpec(id: string, fields: Partial<NodeSpec> = {}): NodeSpec {
-  return {
-    id,
-    url: { scheme: 'http', host: '10.0.0.1', port: 11434 },
-    token: undefined,
-    tlsCaFile: undefined,
-    slots: undefined,
-    vramBytes: undefined,
-    labels: {},
-    weight: 1,
-    drain: false,
-    ...fields,
-  };
-}
+import { DETAILS, spec } from '../fleet/builders.ts';
 
 export function aModel(name: string, fields: Partial<ModelOnDisk> = {}): ModelOnDisk {
   return {
@@ -71,7 +47,7 @@ export interface NodeFields {
 
 /** A node that was polled a moment ago and is ready. */
 export function aNode(id: string, fields: NodeFields = {}): NodeRecord {
-  const fresh = newNode(aSpec(id, fields.spec), 0);
+  const fresh = newNode(spec(id, fields.spec), 0);
   const models = fields.models ?? [];
   const resident = fields.resident ?? [];
   return {

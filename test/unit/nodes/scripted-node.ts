@@ -2,6 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage, type RequestLis
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { NodeSpec } from '../../../src/fleet/types.ts';
+import { spec } from '../fleet/builders.ts';
 
 /** A server of the test's own making on loopback. */
 export interface ScriptedNode {
@@ -66,18 +67,7 @@ async function listen(
 }
 
 export function nodeSpec(port: number, fields: Partial<NodeSpec> = {}): NodeSpec {
-  return {
-    id: 'n1',
-    url: { scheme: 'http', host: '127.0.0.1', port },
-    token: undefined,
-    tlsCaFile: undefined,
-    slots: undefined,
-    vramBytes: undefined,
-    labels: {},
-    weight: 1,
-    drain: false,
-    ...fields,
-  };
+  return spec('n1', { url: { scheme: 'http', host: '127.0.0.1', port }, ...fields });
 }
 
 export const alpha = {

@@ -9,22 +9,12 @@ import type {
   NodeStatus,
   NodeUrl,
 } from '../../../../src/fleet/types.ts';
+import { spec as aSpec } from '../../fleet/builders.ts';
 
 const EMPTY: FleetSnapshot = { version: 1, at: 0, nodes: [], byId: new Map(), byModel: new Map() };
 
 function spec(id: string, more: Partial<NodeSpec> = {}): NodeSpec {
-  return {
-    id,
-    url: { scheme: 'http', host: id, port: 11434 },
-    token: undefined,
-    tlsCaFile: undefined,
-    slots: undefined,
-    vramBytes: undefined,
-    labels: {},
-    weight: 1,
-    drain: false,
-    ...more,
-  };
+  return aSpec(id, { url: { scheme: 'http', host: id, port: 11434 }, ...more });
 }
 
 function record(
