@@ -22,4 +22,4 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   serve: async (flags) => (await import('./cli/serve.ts')).serve(flags, stop),
 });
 // The channel to the supervisor would keep a stopped control plane alive.
-process.disconnect?.();
+if (process.connected) process.disconnect?.();
