@@ -42,7 +42,7 @@ export function without(...names: readonly (typeof FILTER)[keyof typeof FILTER][
 function extProc({ timeouts }: BootstrapOptions): Message {
   const untyped = (...namespaces: string[]) => ({ untyped: namespaces });
   return extension(FILTER.extProc, 'envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor', {
-    grpc_service: { envoy_grpc: { cluster_name: CLUSTER.warmpath } },
+    grpc_service: { envoy_grpc: { cluster_name: CLUSTER.warmpath, skip_envoy_headers: true } },
     // Inference goes on without the control plane; what is forbidden is forbidden by the routes.
     failure_mode_allow: true,
     allow_mode_override: true,
