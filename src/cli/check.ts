@@ -1,4 +1,4 @@
-import { exposureWarning } from '../api/exposure-warning.ts';
+import { exposureWarnings } from '../app/exposure-warnings.ts';
 import { formatHostPort, formatOrigin } from '../app/host-port.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -39,8 +39,7 @@ function problems(error: ConfigError, paint: Paint): string {
 }
 
 function warningsOf(config: Config): string[] {
-  const exposure = exposureWarning(config.admin.host);
-  const warnings = exposure === undefined ? [] : [exposure];
+  const warnings = exposureWarnings(config);
   if (config.nodes.length === 0) warnings.push('no nodes: every request would be answered 503');
   if (config.nodes.length > 0 && config.nodes.every((node) => node.drain)) {
     warnings.push('all nodes are draining: they are used as a last resort only');

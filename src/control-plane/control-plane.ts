@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { createAdminServer } from '../api/admin-server.ts';
 import type { EnvoyInfo } from '../api/admin-source.ts';
-import { exposureWarning } from '../api/exposure-warning.ts';
 import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
 import { DecisionLog } from '../app/decision-log.ts';
+import { exposureWarnings } from '../app/exposure-warnings.ts';
 import { Fleet } from '../app/fleet.ts';
 import { formatHostPort } from '../app/host-port.ts';
 import type { Log } from '../app/log.ts';
@@ -164,6 +164,7 @@ export class ControlPlane {
   async start(): Promise<void> {
     const { clock, log } = this.#options;
     const { config } = this;
+    for (const warning of exposureWarnings(config)) log.warn({}, warning);
     await this.#lastKnown.ensure();
     const known = await this.#lastKnown.read();
     if (known !== undefined) this.#publisher.restore(known.set, known.version);
@@ -244,8 +245,6 @@ export class ControlPlane {
 
   async #listenAdmin(): Promise<void> {
     const { host, port } = this.config.admin;
-    const exposure = exposureWarning(host);
-    if (exposure !== undefined) this.#options.log.warn({}, exposure);
     try {
       await this.#admin.listen({ host, port });
     } catch (error) {

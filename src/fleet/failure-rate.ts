@@ -7,12 +7,13 @@ const FORGET_MS = 20_000;
 
 /**
  * How far one failure moves the rate towards 1. A request may itself be the cause of a 500 or an error line (a bad
- * option is a 500 in Ollama), so these weigh half. A busy node is not a broken one.
+ * option is a 500 in Ollama), so these weigh half. A busy node is not a broken one, and a first byte that does not come
+ * is mostly one model's runner: see stuck.ts.
  */
 const FAILURE_WEIGHT: Readonly<Record<FailureReason, number>> = {
   refused: 0.3,
   connect_timeout: 0.3,
-  timeout: 0.3,
+  timeout: 0.12,
   reset: 0.3,
   truncated: 0.3,
   dns: 0.3,
