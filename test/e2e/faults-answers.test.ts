@@ -165,7 +165,7 @@ describeReal(await realEnvoy(), 'nodes that answer badly', () => {
     await arena.countFromHere();
     const busy = 'server busy, please try again.  maximum pending requests exceeded';
     const [first] = arena.fleet.nodes;
-    const full: Fault = { kind: 'reply', status: 503, message: busy, headers: { 'Retry-After': '2' } };
+    const full: Fault = { kind: 'reply', status: 503, message: busy, headers: { 'Retry-After': '5' } };
     await first?.setFault(full);
     const samples: Sample[] = [];
     await waitFor('n1 to be asked', async () => {
