@@ -6,7 +6,7 @@ import type { DecisionRecord, Outcome } from './types.ts';
 /** A decision while its request runs, and for as long as it is remembered. Owned by the use cases. */
 export class Decision {
   readonly id: string;
-  readonly at: string;
+  readonly at: Date;
   readonly request: RouteRequest;
   readonly ranking: Ranking;
   readonly snapshotVersion: number;
@@ -19,7 +19,7 @@ export class Decision {
 
   constructor(fields: {
     id: string;
-    at: string;
+    at: Date;
     request: RouteRequest;
     ranking: Ranking;
     snapshotVersion: number;
@@ -55,7 +55,7 @@ export class Decision {
     const { endpoint, model, bodyBytes } = this.request;
     return {
       id: this.id,
-      at: this.at,
+      at: this.at.toISOString(),
       path: endpoint.path,
       family: endpoint.family,
       operation: endpoint.operation,

@@ -55,7 +55,7 @@ export class Router implements RequestRouter {
     this.#deps.shared.taken(id, first.id, model);
     const decision = new Decision({
       id,
-      at: clock.date().toISOString(),
+      at: clock.date(),
       request,
       ranking,
       snapshotVersion: snapshot.version,

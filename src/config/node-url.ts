@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import { destinationProblem } from '../app/destination.ts';
-import { formatOrigin, urlHost } from '../app/host-port.ts';
 import type { NodeUrl } from '../fleet/types.ts';
 
 const DEFAULT_PORT = { http: 11_434, https: 443 } as const;
@@ -64,12 +63,6 @@ function parseHost(text: string): { readonly host: string } | { readonly problem
 function checkIp(ip: string): { readonly host: string } | { readonly problem: string } {
   const problem = destinationProblem(ip, { allowLoopback: true });
   return problem === undefined ? { host: ip } : { problem: `${ip} ${problem}` };
-}
-
-/** The URL as people write it, without the scheme's usual port. */
-export function formatNodeUrl(url: NodeUrl): string {
-  const isDefault = url.port === DEFAULT_PORT[url.scheme];
-  return isDefault ? `${url.scheme}://${urlHost(url.host)}` : formatOrigin(url);
 }
 
 /** The name of a node that was given none: its host, with the port where it is not the usual one. */

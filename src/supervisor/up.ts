@@ -141,7 +141,7 @@ async function endOrphanOf(stateDir: string, log: Log, clock: Clock, signal: Abo
     clock,
     signal,
   );
-  if (pid !== undefined) log.info({ pid }, 'ended an Envoy that an earlier start had left behind');
+  if (pid !== undefined) logEnvoy(log, { kind: 'orphan_ended', pid });
 }
 
 /** Waits for Envoy and the first round of polls, in whichever order they come, and tells once. */
@@ -173,9 +173,6 @@ class UpAnnouncement {
   }
 }
 
-/** What Envoy says of a control plane that is not up (yet), which is told in our own words, and of being stopped. */
-const EXPECTED = ['initial fetch timed out', 'gRPC config stream to', 'caught ENVOY_SIGTERM'];
-
 function logEnvoy(log: Log, event: EnvoyEvent): void {
   switch (event.kind) {
     case 'orphan_ended':
@@ -194,9 +191,7 @@ function logEnvoy(log: Log, event: EnvoyEvent): void {
       );
       break;
     case 'log':
-      if (EXPECTED.some((text) => event.message.includes(text)))
-        log.debug({ envoy: event.component }, event.message);
-      else log.warn({ envoy: event.component }, event.message);
+      log.warn({ envoy: event.component }, event.message);
       break;
     case 'started':
     case 'ready':

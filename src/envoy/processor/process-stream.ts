@@ -8,6 +8,7 @@ import type { RequestRouter } from '../../app/types.ts';
 import { BodyScanner } from '../../request/body-scanner.ts';
 import { apiFamily, inferenceEndpoint } from '../../request/endpoints.ts';
 import { RouterError } from '../../request/errors.ts';
+import { SCAN_SLICE_BYTES } from '../../request/limits.ts';
 import { scanBones } from '../../request/scan-bones.ts';
 import type { InferenceEndpoint, RouteRequest } from '../../request/types.ts';
 import type {
@@ -43,9 +44,6 @@ export interface Shared {
 }
 
 export type ProcessCall = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;
-
-/** Bytes of a body read in one go: well under a millisecond even where the body is made to be slow. */
-const SLICE_BYTES = 128 * 1024;
 
 /** One request's stream. Whatever happens to it, the router hears exactly once that the request is over. */
 export class ProcessStream {
@@ -152,7 +150,7 @@ export class ProcessStream {
     if (bytes.length === 0) throw new RouterError('missing_body', 'missing request body');
     if (endpoint === undefined) throw new Error('a body came without an endpoint');
     const scanner = new BodyScanner(endpoint, bytes.length);
-    if (scanner.step(bytes, SLICE_BYTES)) {
+    if (scanner.step(bytes, SCAN_SLICE_BYTES)) {
       this.#route(scanner.result(), 'request_body');
       return;
     }
@@ -161,7 +159,7 @@ export class ProcessStream {
       this.#guard('request_body', () => {
         // The client may have gone, or Envoy answered by itself, while the body waited for its turn.
         if (this.#isOver || this.#state.phase !== 'scanning') return;
-        isDone = scanner.step(bytes, SLICE_BYTES);
+        isDone = scanner.step(bytes, SCAN_SLICE_BYTES);
         if (isDone) this.#route(scanner.result(), 'request_body');
       });
       return isDone;

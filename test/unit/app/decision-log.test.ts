@@ -5,7 +5,7 @@ import { request } from '../routing/builders.ts';
 function decision(id: string): Decision {
   return new Decision({
     id,
-    at: '2026-01-01T00:00:00.000Z',
+    at: new Date('2026-01-01T00:00:00.000Z'),
     request: request(),
     ranking: { nodes: [], rejected: [] },
     snapshotVersion: 1,
