@@ -51,6 +51,18 @@ export const nodeKeys = {
     .prefault({}),
   weight: number('a number from 0.01 to 100', 0.01, 100).prefault(1),
   drain: flag.prefault(false),
+  gpuMetrics: z
+    .strictObject(
+      {
+        url: z.httpUrl('expected a URL such as "http://gpu1:9400/metrics"'),
+        match: z
+          .record(z.string(), z.string('expected a text'), 'expected a section of LABEL: VALUE')
+          .prefault({}),
+        interval: duration({ min: '500ms', max: '10m' }).prefault('5s'),
+      },
+      'expected a section with a "url"',
+    )
+    .optional(),
 };
 export const nodeSchema = z.strictObject(nodeKeys, 'expected a section with a "url"');
 /** A node as the file has it, each value valid by itself. */
@@ -89,6 +101,86 @@ const envoyKeys = {
   drainTime: duration({ min: '0s', max: '1h' }).prefault('30s'),
 };
 
+const endpoint = z.strictObject({ host: text('a host name or IP address'), port: whole(1, 65_535) });
+const storeKeys = {
+  kind: oneOf(['memory', 'redis']).optional(),
+  /** redis:// or rediss://; alone enough for `kind: redis`. */
+  url: z
+    .string('expected a URL')
+    .regex(/^rediss?:\/\//, 'expected a URL such as "redis://cache:6379/0"')
+    .optional(),
+  keyPrefix: z
+    .string('expected a text')
+    .regex(/^[A-Za-z0-9:._-]{1,64}$/, 'expected 1 to 64 letters, digits, colons, dots, dashes or underscores')
+    .prefault('warmpath:'),
+  username: text('a name').optional(),
+  password: text('a text').optional(),
+  passwordFile: text('a path').optional(),
+  tlsCa: text('a path').optional(),
+  sentinels: z.array(endpoint, 'expected a list of host and port').max(64).prefault([]),
+  sentinelName: text('a name').prefault('mymaster'),
+  clusterNodes: z.array(endpoint, 'expected a list of host and port').max(1_024).prefault([]),
+  commandTimeout: duration({ min: '5ms', max: '10s' }).prefault('250ms'),
+};
+const agentsKeys = {
+  /** Where agents report to; undefined: nowhere. */
+  listen: hostPort.optional(),
+  /** Whoever has it may join as a node. `${VAR}` is replaced. */
+  joinToken: z
+    .string('expected a text')
+    .regex(/^[\x21-\x7e]{16,4096}$/, 'expected 16 or more visible ASCII characters without blanks')
+    .optional(),
+  joinTokenFile: text('a path').optional(),
+  tlsCert: text('a path').optional(),
+  tlsKey: text('a path').optional(),
+  /** Nodes that agents may register, all together. */
+  maxNodes: whole(1, MAX_NODES).prefault(1_000),
+  /** Whether an agent may name a loopback address: all on one machine. */
+  allowLoopback: flag.prefault(false),
+};
+const discoveryInterval = duration({ min: '500ms', max: '24h' });
+const nodePort = whole(1, 65_535).prefault(11_434);
+const discoverySource = z.discriminatedUnion(
+  'kind',
+  [
+    /** YAML or JSON list of nodes, as under `nodes`; read again when it changes. */
+    z.strictObject({ kind: z.literal('file'), path: text('a path') }),
+    z.strictObject({
+      kind: z.literal('dns'),
+      name: text('a DNS name'),
+      type: oneOf(['A', 'AAAA', 'SRV']).prefault('A'),
+      port: nodePort,
+      interval: discoveryInterval.prefault('30s'),
+    }),
+    /** One Ollama per GPU on this machine. */
+    z.strictObject({
+      kind: z.literal('localhost'),
+      ports: z
+        .string('expected a range')
+        .regex(/^\d{1,5}-\d{1,5}$/, 'expected a range such as "24000-24100"')
+        .prefault('24000-24100'),
+      interval: discoveryInterval.prefault('30s'),
+    }),
+    z.strictObject({ kind: z.literal('mdns'), interval: discoveryInterval.prefault('30s') }),
+    /** EndpointSlices of a service. */
+    z.strictObject({
+      kind: z.literal('kubernetes'),
+      namespace: text('a namespace').prefault('default'),
+      selector: text('a label selector'),
+      port: whole(1, 65_535).optional(),
+      /** Undefined: the pod's own service account, else the user's kubeconfig. */
+      kubeconfig: text('a path').optional(),
+    }),
+  ],
+  'expected "kind" to be one of file, dns, localhost, mdns, kubernetes',
+);
+const discoveryKeys = {
+  /** Who joins without being approved: agents with the token; all of the local network; nobody. */
+  trust: oneOf(['token', 'lan', 'manual']).prefault('token'),
+  sources: z.array(discoverySource, 'expected a list of sources').max(64).prefault([]),
+  maxNodes: whole(1, MAX_NODES).prefault(1_000),
+};
+
 const ORIGIN = /^(?:\*|[a-zA-Z][a-zA-Z0-9+.-]{0,30}:\/\/[A-Za-z0-9.*_[\]-]{1,253}(?::(?:\d{1,5}|\*))?)$/;
 
 export const settingsKeys = {
@@ -116,6 +208,11 @@ export const settingsKeys = {
     .prefault([]),
   log: section(logKeys),
   envoy: section(envoyKeys),
+  store: section(storeKeys),
+  /** gRPC addresses of other control planes that our Envoy may ask, beside our own. */
+  replicas: z.array(grpcAddress, 'expected a list of addresses').max(16).prefault([]),
+  agents: section(agentsKeys),
+  discovery: section(discoveryKeys),
 };
 export const settingsSchema = z.strictObject(settingsKeys, 'expected a section of KEY: VALUE');
 export type Settings = z.output<typeof settingsSchema>;
@@ -130,6 +227,9 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['limits', Object.keys(limitsKeys)],
   ['log', Object.keys(logKeys)],
   ['envoy', Object.keys(envoyKeys)],
+  ['store', Object.keys(storeKeys)],
+  ['agents', Object.keys(agentsKeys)],
+  ['discovery', Object.keys(discoveryKeys)],
 ]);
 
 function section<Shape extends z.ZodRawShape>(shape: Shape) {

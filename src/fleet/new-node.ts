@@ -28,5 +28,7 @@ export function newNode(spec: NodeSpec, now: number): NodeRecord {
       serviceMs: new Map(),
       maxVramSeenBytes: 0,
     },
+    gpu: {},
+    drains: new Map(),
   };
 }

@@ -34,6 +34,13 @@ export function observe(
       const seen = { ...node, version: observation.version, seenAt: { ...node.seenAt, version: now } };
       return withHealth(seen, healthAfterPoll(node.health, params, now));
     }
+    case 'gpu':
+      return {
+        ...node,
+        gpu: { ...node.gpu, [observation.report.source]: { report: observation.report, at: now } },
+      };
+    case 'drains':
+      return { ...node, drains: observation.drains };
     case 'poll_failed':
       return withHealth(node, healthAfterPollFailure(node.health, observation, params, now));
     case 'attempt_failed': {

@@ -18,6 +18,16 @@ export interface NodeSpec {
   /** Relative speed and preference, 1 is normal, 2 counts as twice as fast. */
   readonly weight: number;
   readonly drain: boolean;
+  /** A Prometheus endpoint that knows this node's GPUs, such as a DCGM exporter; undefined: none is asked. */
+  readonly gpuMetrics?: GpuMetricsSpec | undefined;
+}
+
+export interface GpuMetricsSpec {
+  /** http or https URL of the exporter's text format. */
+  readonly url: string;
+  /** Only samples with these labels are this node's; empty: all are. */
+  readonly match: Readonly<Record<string, string>>;
+  readonly intervalMs: number;
 }
 
 export interface NodeUrl {
@@ -64,6 +74,66 @@ export interface ResidentModel {
   readonly details: ModelDetails;
 }
 
+export interface Gpu {
+  readonly index: number;
+  readonly name: string;
+  readonly vendor: 'nvidia' | 'amd' | 'apple' | 'intel' | 'other';
+  /** Bytes; undefined where the tool does not say, as everywhere here. */
+  readonly vramTotalBytes: number | undefined;
+  /** Taken by anybody, other programs included. */
+  readonly vramUsedBytes: number | undefined;
+  /** 0 to 1. */
+  readonly utilization: number | undefined;
+  readonly temperatureC: number | undefined;
+  readonly powerW: number | undefined;
+  /** It runs slower than it could, for heat or power. */
+  readonly isThrottled: boolean | undefined;
+}
+
+export interface HostFacts {
+  readonly memoryTotalBytes: number | undefined;
+  readonly memoryAvailableBytes: number | undefined;
+  /** Load average of one minute. */
+  readonly load1: number | undefined;
+  readonly cpus: number | undefined;
+  /** Free space where the models are stored. */
+  readonly diskFreeBytes: number | undefined;
+}
+
+/** What Ollama was told by its environment. */
+export interface OllamaSettings {
+  readonly parallel: number | undefined;
+  readonly maxLoadedModels: number | undefined;
+  readonly maxQueue: number | undefined;
+}
+
+/** A node's GPUs as somebody who can see them tells. */
+export interface GpuReport {
+  readonly source: 'agent' | 'prometheus';
+  readonly gpus: readonly Gpu[];
+  /** GPUs share the host's memory (Apple silicon, APUs): their total is what they may take of it. */
+  readonly isUnifiedMemory: boolean;
+  readonly host: HostFacts | undefined;
+  readonly ollama: OllamaSettings | undefined;
+}
+
+/** Where the total VRAM of a node is known from, best first. */
+export type VramSource = 'agent' | 'prometheus' | 'configured' | 'learnt' | 'unknown';
+/** Where the slots of a node are known from, best first. */
+export type SlotsSource = 'configured' | 'agent' | 'learnt';
+
+/** Who wants a node drained; each cause comes and goes by itself, and the node drains while any is there. */
+export type DrainCause = 'configured' | 'operator' | 'maintenance' | 'owner_hours';
+
+export interface Drain {
+  /** ISO 8601. */
+  readonly since: string;
+  /** For people: who, why. */
+  readonly note: string;
+  /** ISO 8601: the node is removed from the fleet then, with whatever still runs; undefined: it stays, drained. */
+  readonly removeAt: string | undefined;
+}
+
 /** ready: full member. suspect: may be used, ranks last. down: used only when nothing better exists. */
 export type NodeStatus = 'unknown' | 'ready' | 'suspect' | 'down' | 'draining';
 
@@ -88,6 +158,9 @@ export type Observation =
   | { readonly kind: 'resident'; readonly models: readonly ResidentModel[]; readonly rttMs: number }
   | { readonly kind: 'tags'; readonly models: readonly ModelOnDisk[]; readonly rttMs: number }
   | { readonly kind: 'version'; readonly version: string }
+  | { readonly kind: 'gpu'; readonly report: GpuReport }
+  /** Replaces all drains of the node; `configured` is not among them. */
+  | { readonly kind: 'drains'; readonly drains: ReadonlyMap<DrainCause, Drain> }
   | { readonly kind: 'poll_failed'; readonly reason: FailureReason; readonly detail: string }
   | {
       readonly kind: 'attempt_failed';
@@ -126,6 +199,12 @@ export interface NodeRecord {
   /** Smoothed round trip of polls; undefined before the first. */
   readonly rttMs: number | undefined;
   readonly learnt: Learnt;
+  /** The last report of each source, with its time in monotonic ms. */
+  readonly gpu: {
+    readonly [Source in GpuReport['source']]?: { readonly report: GpuReport; readonly at: number };
+  };
+  /** Beside `spec.drain`. */
+  readonly drains: ReadonlyMap<DrainCause, Drain>;
 }
 
 export interface Health {
@@ -189,6 +268,7 @@ export interface NodeView {
   readonly admission: number;
   readonly weight: number;
   readonly slots: number;
+  readonly slotsSource: SlotsSource;
   readonly rttMs: number;
   readonly failureRate: number;
   readonly busyUntil: number;
@@ -197,7 +277,12 @@ export interface NodeView {
   /** Resident models by every key that reaches them: aliases with the same digest included. */
   readonly warm: ReadonlyMap<ModelKey, ResidentModel>;
   readonly version: string | undefined;
+  /** Of all GPUs together. */
   readonly vramTotalBytes: number | undefined;
+  readonly vramSource: VramSource;
+  /** Monotonic ms of the report that `vramTotalBytes` comes from; undefined where it is configured or learnt. */
+  readonly vramAt: number | undefined;
+  /** Of the resident models; at least what a fresh GPU report says that all programs take. */
   readonly vramUsedBytes: number;
   readonly maxVramSeenBytes: number;
   readonly loadBytesPerSecond: number | undefined;

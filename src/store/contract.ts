@@ -1,29 +1,136 @@
 import type { ModelKey, NodeId } from '../fleet/types.ts';
 
+/** Names one running control plane; part of the ids of the decisions that it made. */
+export type ReplicaId = string;
+
 /** One running request: which node and model it occupies, and who decided so. */
 export interface Lease {
   /** The decision's id: unique over all replicas. */
   readonly id: string;
-  readonly replica: string;
   readonly node: NodeId;
   readonly model: ModelKey;
 }
 
+export type LeaseChange =
+  /** Taking it again moves it to the node given. */
+  | { readonly kind: 'put'; readonly lease: Lease }
+  /** Releasing what is not held is harmless. */
+  | { readonly kind: 'release'; readonly id: string };
+
 /** Running requests by node and model. */
 export type InflightCounts = ReadonlyMap<NodeId, ReadonlyMap<ModelKey, number>>;
 
+/** What a replica tells of itself with each heartbeat. */
+export interface ReplicaInfo {
+  readonly id: ReplicaId;
+  readonly version: string;
+  /** ISO 8601, by its own clock: for people only. */
+  readonly startedAt: string;
+  /** Requests that it has routed and that are still running. */
+  readonly inflight: number;
+  /** Requests that wait there for a free slot. */
+  readonly waiting: number;
+}
+
+export interface HeartbeatReply {
+  /** Leases that the store holds for this replica: any other number than it has itself calls for `replaceLeases`. */
+  readonly leases: number;
+  /** Live replicas, the caller included. */
+  readonly replicas: readonly ReplicaInfo[];
+}
+
+/** Latest facts of one node, for replicas that start later; a JSON document that its reader checks. */
+export interface StoredNode {
+  readonly id: NodeId;
+  readonly facts: unknown;
+  /** Ms since it was written, by the store's own clock. */
+  readonly ageMs: number;
+}
+
+/** Small records that must survive the process; each value is a JSON document that its reader checks. */
+export type DocumentKind = 'drains' | 'registry' | 'learnt';
+
+export interface StoreMessage {
+  readonly from: ReplicaId;
+  /** Only the named replica hears of it; undefined: all others do. */
+  readonly to: ReplicaId | undefined;
+  /** What it is about; whoever reads it checks `body`. */
+  readonly topic: 'leases' | 'observations' | 'outcomes' | 'documents';
+  readonly body: unknown;
+}
+
+export type StoreState = 'connecting' | 'up' | 'down';
+
 /**
- * State that replicas share. Every method is atomic and may be called from several replicas at once.
- * Nothing on the request path awaits it: the local ledger answers there, the store hears of it.
+ * State that replicas share. Every method is atomic, idempotent, and may be called from several replicas at once.
+ * Each rejects with StoreError within a bounded time when the store cannot answer; none queues without bound. Nothing on
+ * the request path awaits any of it.
  */
 export interface Store {
-  /** Records a lease for `ttlMs`; recording it again renews it and moves it to the node given. */
-  putLease(lease: Lease, ttlMs: number): Promise<void>;
-  /** Idempotent: false when no such lease was held. */
-  releaseLease(id: string): Promise<boolean>;
-  /** Renews every lease of a replica. A replica that stops calling this loses its leases after `ttlMs`. */
-  heartbeat(replica: string, ttlMs: number): Promise<void>;
+  /** False where no other process can ever see what is stored: then nothing need be told of leases or observations. */
+  readonly isShared: boolean;
+  readonly state: StoreState;
+  /** Called at each change of `state`. The function returned ends it. */
+  onState(listener: (state: StoreState) => void): () => void;
+
+  /** Applies the changes in order and tells the other replicas the resulting counts at once. */
+  changeLeases(replica: ReplicaId, changes: readonly LeaseChange[]): Promise<void>;
+  /** Makes these the replica's only leases: reconciliation replaces, it never adds. */
+  replaceLeases(replica: ReplicaId, leases: readonly Lease[]): Promise<void>;
   /** Live leases of all replicas but the one named. */
-  inflightElsewhere(replica: string): Promise<InflightCounts>;
+  inflightElsewhere(replica: ReplicaId): Promise<InflightCounts>;
+  /** Keeps the replica and its leases alive for `ttlMs`; a replica that stops calling this loses both. */
+  heartbeat(info: ReplicaInfo, ttlMs: number): Promise<HeartbeatReply>;
+  /** The replica and its leases are gone at once: for an orderly end. */
+  leave(replica: ReplicaId): Promise<void>;
+
+  /**
+   * Claims or renews for `ttlMs` the right to poll these nodes; answers those that the replica now holds. What another
+   * replica holds is not taken from it before it expires.
+   */
+  claimPolls(replica: ReplicaId, nodes: readonly NodeId[], ttlMs: number): Promise<ReadonlySet<NodeId>>;
+  releasePolls(replica: ReplicaId, nodes: readonly NodeId[]): Promise<void>;
+
+  /** Saves the latest facts of these nodes; what is not renewed for `ttlMs` is forgotten. */
+  saveNodes(nodes: readonly { readonly id: NodeId; readonly facts: unknown }[], ttlMs: number): Promise<void>;
+  /** Facts of the nodes that are known; the others are left out. */
+  loadNodes(ids: readonly NodeId[]): Promise<readonly StoredNode[]>;
+
+  putDocument(kind: DocumentKind, id: string, value: unknown): Promise<void>;
+  /** False when there was none. */
+  deleteDocument(kind: DocumentKind, id: string): Promise<boolean>;
+  documents(kind: DocumentKind): Promise<ReadonlyMap<string, unknown>>;
+
+  /** True the first time within `ttlMs` that this value is claimed by anybody: a guard against replays. */
+  claimOnce(value: string, ttlMs: number): Promise<boolean>;
+
+  /** To the other replicas; lost where they are not connected now. */
+  publish(message: StoreMessage): Promise<void>;
+  /** Messages of other replicas that concern `replica`. The function returned ends it. */
+  subscribe(replica: ReplicaId, listener: (message: StoreMessage) => void): () => void;
+
   close(): Promise<void>;
 }
+
+/** The store did not do what was asked. `reason` is bounded: it is a metric label. */
+export class StoreError extends Error {
+  readonly reason: StoreErrorReason;
+
+  constructor(reason: StoreErrorReason, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'StoreError';
+    this.reason = reason;
+  }
+}
+
+export type StoreErrorReason =
+  | 'disconnected'
+  | 'timeout'
+  /** Too many commands wait already. */
+  | 'overloaded'
+  /** The breaker is open: the store failed lately and is not asked. */
+  | 'breaker_open'
+  /** READONLY, LOADING, OOM, NOPERM, MOVED and the like. */
+  | 'refused'
+  /** A value or key is not what we write. */
+  | 'corrupt';
