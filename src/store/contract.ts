@@ -20,6 +20,14 @@ export type LeaseChange =
 /** Running requests by node and model. */
 export type InflightCounts = ReadonlyMap<NodeId, ReadonlyMap<ModelKey, number>>;
 
+/** Body of a message on `leases`, sent by the store itself after each change: running requests of `from`. */
+export interface LeaseCounts {
+  /** These are all that it has; false: only the pairs that changed. */
+  readonly isAll: boolean;
+  /** Absolute: node, model, running requests (0 where the last one ended). */
+  readonly counts: readonly (readonly [NodeId, ModelKey, number])[];
+}
+
 /** What a replica tells of itself with each heartbeat. */
 export interface ReplicaInfo {
   readonly id: ReplicaId;
@@ -73,15 +81,15 @@ export interface Store {
   /** Called at each change of `state`. The function returned ends it. */
   onState(listener: (state: StoreState) => void): () => void;
 
-  /** Applies the changes in order and tells the other replicas the resulting counts at once. */
+  /** Applies the changes in order and tells the other replicas the resulting counts at once (see LeaseCounts). */
   changeLeases(replica: ReplicaId, changes: readonly LeaseChange[]): Promise<void>;
-  /** Makes these the replica's only leases: reconciliation replaces, it never adds. */
+  /** Makes these the replica's only leases, and tells the others: reconciliation replaces, it never adds. */
   replaceLeases(replica: ReplicaId, leases: readonly Lease[]): Promise<void>;
-  /** Live leases of all replicas but the one named. */
-  inflightElsewhere(replica: ReplicaId): Promise<InflightCounts>;
+  /** Live leases of each replica but the one named; replicas without any may be left out. */
+  inflightElsewhere(replica: ReplicaId): Promise<ReadonlyMap<ReplicaId, InflightCounts>>;
   /** Keeps the replica and its leases alive for `ttlMs`; a replica that stops calling this loses both. */
   heartbeat(info: ReplicaInfo, ttlMs: number): Promise<HeartbeatReply>;
-  /** The replica and its leases are gone at once: for an orderly end. */
+  /** The replica, its leases and its claims to poll are gone at once, and the others hear of it: for an orderly end. */
   leave(replica: ReplicaId): Promise<void>;
 
   /**
