@@ -1,4 +1,14 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto';
 import { z } from 'zod';
 
 /**
@@ -114,7 +124,76 @@ export function joinSignature(token: string, parts: SignedParts): string {
 
 /** Compared in constant time. */
 export function isJoinSignature(token: string, parts: SignedParts, signature: string): boolean {
+  if (!HEX_HMAC.test(signature)) return false;
   const expected = Buffer.from(joinSignature(token, parts), 'hex');
   const given = Buffer.from(signature, 'hex');
   return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+const HEX_HMAC = /^[0-9a-f]{64}$/i;
+
+/** What an agent is known by. The private half never leaves its machine. */
+export interface AgentKey {
+  /** Ed25519, SPKI, base64url: the identity of the node. */
+  readonly publicKey: string;
+  readonly privateKey: KeyObject;
+}
+
+export function generateAgentKey(): AgentKey {
+  return agentKey(generateKeyPairSync('ed25519').privateKey);
+}
+
+/** The PKCS#8 PEM text of a key, to be kept in a file that only its owner reads. */
+export function agentKeyPem(key: AgentKey): string {
+  return key.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** The key of `agentKeyPem`; undefined where the text is not an Ed25519 private key. */
+export function parseAgentKey(pem: string): AgentKey | undefined {
+  try {
+    const privateKey = createPrivateKey(pem);
+    return privateKey.asymmetricKeyType === 'ed25519' ? agentKey(privateKey) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** base64url Ed25519 signature of a report. */
+export function signReport(key: AgentKey, parts: SignedParts): string {
+  return sign(null, signedText(parts), key.privateKey).toString('base64url');
+}
+
+/** Whether a text is a public key as `JoinRequest.publicKey` wants it: Ed25519, in its one canonical spelling. */
+export function isAgentPublicKey(publicKey: string): boolean {
+  return readPublicKey(publicKey) !== undefined;
+}
+
+/** False for anything that is not a signature by that key, malformed input included; never throws. */
+export function isReportSignature(publicKey: string, parts: SignedParts, signature: string): boolean {
+  const key = readPublicKey(publicKey);
+  if (key === undefined) return false;
+  const given = Buffer.from(signature, 'base64url');
+  // One spelling only: a decoder that forgives must not let one signature have many.
+  if (given.length !== ED25519_SIGNATURE_BYTES || given.toString('base64url') !== signature) return false;
+  return verify(null, signedText(parts), key, given);
+}
+
+const ED25519_SIGNATURE_BYTES = 64;
+/** 12 bytes that name the algorithm, 32 of key. */
+const ED25519_SPKI_BYTES = 44;
+
+function agentKey(privateKey: KeyObject): AgentKey {
+  const der = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+  return { publicKey: der.toString('base64url'), privateKey };
+}
+
+function readPublicKey(text: string): KeyObject | undefined {
+  const der = Buffer.from(text, 'base64url');
+  if (der.length !== ED25519_SPKI_BYTES || der.toString('base64url') !== text) return undefined;
+  try {
+    const key = createPublicKey({ key: der, format: 'der', type: 'spki' });
+    return key.asymmetricKeyType === 'ed25519' ? key : undefined;
+  } catch {
+    return undefined;
+  }
 }
