@@ -38,6 +38,8 @@ export interface ReplicaInfo {
   readonly inflight: number;
   /** Requests that wait there for a free slot. */
   readonly waiting: number;
+  /** Some Envoy takes its endpoints from it. */
+  readonly hasEnvoy: boolean;
 }
 
 export interface HeartbeatReply {
