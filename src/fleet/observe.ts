@@ -23,7 +23,7 @@ export function observe(
     case 'address':
       return node.address === observation.address ? node : { ...node, address: observation.address };
     case 'resident': {
-      const seen = withResident(node, observation.models, observation.rttMs, now);
+      const seen = withResident(node, observation.models, observation.rttMs, now, observation.nodeTime);
       return withHealth(seen, healthAfterPoll(node.health, params, now));
     }
     case 'tags': {

@@ -1,4 +1,5 @@
-import type { Learnt, ModelKey, ModelOnDisk, NodeRecord, ResidentModel, ServiceTimes } from './types.ts';
+import { vramAfter } from './learn-vram.ts';
+import type { ModelKey, ModelOnDisk, NodeRecord, ResidentModel, ServiceTimes } from './types.ts';
 
 /** Weight of the newest round trip in the smoothed one. */
 const RTT_WEIGHT = 0.3;
@@ -9,12 +10,13 @@ export function withResident(
   models: readonly ResidentModel[],
   rttMs: number,
   now: number,
+  nodeTime?: number,
 ): NodeRecord {
   const isSame = models.length === node.resident.size && models.every((m) => sameResident(node, m));
   return {
     ...node,
     resident: isSame ? node.resident : byKey(models),
-    learnt: withVramSeen(node.learnt, models),
+    learnt: vramAfter(node.learnt, node.resident, models, nodeTime, now),
     seenAt: { ...node.seenAt, resident: now },
     rttMs: smoothRtt(node.rttMs, rttMs),
   };
@@ -97,12 +99,6 @@ function sameOnDisk(node: NodeRecord, model: ModelOnDisk): boolean {
     known.sizeBytes === model.sizeBytes &&
     known.modifiedAt === model.modifiedAt
   );
-}
-
-function withVramSeen(learnt: Learnt, models: readonly ResidentModel[]): Learnt {
-  let usedBytes = 0;
-  for (const model of models) usedBytes += model.vramBytes;
-  return usedBytes > learnt.maxVramSeenBytes ? { ...learnt, maxVramSeenBytes: usedBytes } : learnt;
 }
 
 function smoothRtt(before: number | undefined, rttMs: number): number {

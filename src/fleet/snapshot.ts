@@ -1,4 +1,5 @@
 import { fadedFailureRate } from './failure-rate.ts';
+import { freshReports, isThrottled, slotsOf, vramOf } from './gpu.ts';
 import { ModelIndex } from './model-index.ts';
 import type { FleetParams } from './params.ts';
 import { admission } from './slow-start.ts';
@@ -33,23 +34,38 @@ export function buildSnapshot(
   return { version, at: now, nodes: views, byId, byModel: new ModelIndex(views, previous?.byModel) };
 }
 
-const views = new WeakMap<NodeRecord, NodeView>();
+interface Viewed {
+  readonly view: NodeView;
+  /** How many of the record's GPU reports were fresh: more or fewer make another view. */
+  readonly reports: number;
+}
+
+const views = new WeakMap<NodeRecord, Viewed>();
 
 function viewOf(node: NodeRecord, params: FleetParams, now: number): NodeView {
   const admitted = admission(node.health, params, now);
   const failureRate = fadedFailureRate(node.health, now);
+  const fresh = freshReports(node.gpu, now);
   const earlier = views.get(node);
-  if (earlier?.admission === admitted && earlier.failureRate === failureRate) return earlier;
+  if (
+    earlier?.view.admission === admitted &&
+    earlier.view.failureRate === failureRate &&
+    earlier.reports === fresh.length
+  ) {
+    return earlier.view;
+  }
   const { spec, health, learnt, seenAt } = node;
   const memory = memoryOf(node.models, node.resident);
+  const vram = vramOf(node, fresh, memory.vramUsedBytes);
+  const slots = slotsOf(node, fresh);
   const view: NodeView = {
     id: spec.id,
     address: node.address,
     status: spec.drain || node.drains.size > 0 ? 'draining' : health.status,
     admission: admitted,
     weight: spec.weight,
-    slots: spec.slots ?? learnt.slots,
-    slotsSource: spec.slots === undefined ? 'learnt' : 'configured',
+    slots: slots.slots,
+    slotsSource: slots.source,
     rttMs: node.rttMs ?? 0,
     failureRate,
     busyUntil: health.busyUntil,
@@ -57,17 +73,18 @@ function viewOf(node: NodeRecord, params: FleetParams, now: number): NodeView {
     models: node.models,
     warm: memory.warm,
     version: node.version,
-    vramTotalBytes: spec.vramBytes,
-    vramSource: spec.vramBytes === undefined ? 'unknown' : 'configured',
-    vramAt: undefined,
-    vramUsedBytes: memory.vramUsedBytes,
+    vramTotalBytes: vram.totalBytes,
+    vramSource: vram.source,
+    vramAt: vram.at,
+    isThrottled: isThrottled(fresh),
+    vramUsedBytes: vram.usedBytes,
     maxVramSeenBytes: learnt.maxVramSeenBytes,
     loadBytesPerSecond: learnt.loadBytesPerSecond,
     serviceMs: learnt.serviceMs,
     residentAt: seenAt.resident,
     tagsAt: seenAt.tags,
   };
-  views.set(node, view);
+  views.set(node, { view, reports: fresh.length });
   return view;
 }
 

@@ -110,6 +110,8 @@ export interface OllamaSettings {
 /** A node's GPUs as somebody who can see them tells. */
 export interface GpuReport {
   readonly source: 'agent' | 'prometheus';
+  /** Older than this, ms, its figures are no longer used: whoever told them has fallen silent. */
+  readonly validForMs: number;
   readonly gpus: readonly Gpu[];
   /** GPUs share the host's memory (Apple silicon, APUs): their total is what they may take of it. */
   readonly isUnifiedMemory: boolean;
@@ -155,7 +157,13 @@ export type FailureReason =
 /** Everything that can be learnt about a node, from polls and from live traffic. Times are monotonic ms. */
 export type Observation =
   | { readonly kind: 'address'; readonly address: string; readonly hosts: readonly string[] }
-  | { readonly kind: 'resident'; readonly models: readonly ResidentModel[]; readonly rttMs: number }
+  | {
+      readonly kind: 'resident';
+      readonly models: readonly ResidentModel[];
+      readonly rttMs: number;
+      /** Unix seconds by the node's own clock when it answered, where it tells: only then are evictions learnt from. */
+      readonly nodeTime?: number | undefined;
+    }
   | { readonly kind: 'tags'; readonly models: readonly ModelOnDisk[]; readonly rttMs: number }
   | { readonly kind: 'version'; readonly version: string }
   | { readonly kind: 'gpu'; readonly report: GpuReport }
@@ -245,6 +253,10 @@ export interface Learnt {
   readonly serviceMs: ReadonlyMap<ModelKey, number>;
   /** Largest VRAM use ever seen, bytes: what certainly fits. */
   readonly maxVramSeenBytes: number;
+  /** What did not fit: loading it drove another model out. Undefined before that was seen. */
+  readonly vramCeilingBytes?: number | undefined;
+  /** What was in memory just before a model was driven out; a load that follows at once tells why. */
+  readonly vramLeft?: { readonly bytes: number; readonly gone: ModelKey; readonly at: number } | undefined;
 }
 
 /** What the hot path reads: rebuilt when the fleet changes, never changed in place. */
@@ -282,6 +294,8 @@ export interface NodeView {
   readonly vramSource: VramSource;
   /** Monotonic ms of the report that `vramTotalBytes` comes from; undefined where it is configured or learnt. */
   readonly vramAt: number | undefined;
+  /** A fresh report says that one of its GPUs is slowed down, for heat or power. */
+  readonly isThrottled: boolean;
   /** Of the resident models; at least what a fresh GPU report says that all programs take. */
   readonly vramUsedBytes: number;
   readonly maxVramSeenBytes: number;
