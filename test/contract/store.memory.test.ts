@@ -7,7 +7,8 @@ let clock = new FakeClock();
 describeStore('memory', {
   open: async () => {
     clock = new FakeClock();
-    return new MemoryStore(clock);
+    const store = new MemoryStore(clock, { isShared: true });
+    return [store, store, store];
   },
   advance: (ms) => clock.advance(ms),
 });
