@@ -50,6 +50,7 @@ export class NodeAdminError extends Error {
 export interface NodeRegistry {
   /** Everything, by id. */
   list(): readonly RegisteredNode[];
+  get(id: NodeId): RegisteredNode | undefined;
   /** What the fleet consists of now: configured nodes first. */
   members(): readonly NodeSpec[];
   /** Called after each change of `members()`. The function returned ends it. */
