@@ -1,4 +1,3 @@
-import { type ServerReadableStream, type sendUnaryData, status } from '@grpc/grpc-js';
 import type { Log } from '../../app/log.ts';
 import type { OutcomeRecorder } from '../../app/types.ts';
 import { AccessLogType, type HTTPAccessLogEntry } from '../gen/envoy/data/accesslog/v3/accesslog.ts';
@@ -6,8 +5,10 @@ import type {
   StreamAccessLogsMessage,
   StreamAccessLogsResponse,
 } from '../gen/envoy/service/accesslog/v3/als.ts';
+import type { GrpcCall } from '../grpc/call.ts';
 import { loadService } from '../grpc/load-proto.ts';
 import type { GrpcService } from '../grpc/service.ts';
+import { STATUS } from '../grpc/status.ts';
 import { LOG } from '../names.ts';
 import { readAttempt } from './attempt.ts';
 import { readOutcome } from './outcome.ts';
@@ -17,8 +18,7 @@ export interface AccessLogDependencies {
   readonly log: Log;
 }
 
-type LogCall = ServerReadableStream<StreamAccessLogsMessage, StreamAccessLogsResponse>;
-type Reply = sendUnaryData<StreamAccessLogsResponse>;
+type LogCall = GrpcCall<StreamAccessLogsMessage, StreamAccessLogsResponse>;
 
 /** Streams at once: two for each worker of each Envoy. A client that opens more is refused. */
 const MAX_STREAMS = 1_024;
@@ -31,44 +31,35 @@ export class AccessLogService implements GrpcService {
     'envoy/service/accesslog/v3/als.proto',
     'envoy.service.accesslog.v3.AccessLogService',
   );
-  readonly implementation = { StreamAccessLogs: (call: LogCall, reply: Reply) => this.#open(call, reply) };
+  readonly implementation = { StreamAccessLogs: (call: LogCall) => this.#open(call) };
   readonly #deps: AccessLogDependencies;
-  readonly #streams = new Map<LogCall, Reply>();
+  readonly #streams = new Set<LogCall>();
 
   constructor(deps: AccessLogDependencies) {
     this.#deps = deps;
   }
 
   close(): void {
-    for (const reply of this.#streams.values()) reply(null, {});
+    for (const call of [...this.#streams]) answer(call);
     this.#streams.clear();
   }
 
-  #open(call: LogCall, reply: Reply): void {
-    if (this.#streams.size >= MAX_STREAMS) {
-      reply({ code: status.RESOURCE_EXHAUSTED, details: 'too many log streams' });
-      return;
-    }
-    this.#streams.set(call, reply);
-    const over = () => this.#streams.delete(call);
+  #open(call: LogCall): void {
+    const isTooMany = this.#streams.size >= MAX_STREAMS;
+    if (!isTooMany) this.#streams.add(call);
     // Only the first message names the log.
     let logName: string | undefined;
-    call.on('data', (message: StreamAccessLogsMessage) => {
-      if (!this.#streams.has(call)) return;
-      logName ??= message.identifier?.log_name;
-      if (logName === LOG.requests || logName === LOG.attempts) {
-        this.#record(logName, message.http_logs?.log_entry ?? []);
-        return;
-      }
-      over();
-      reply({ code: status.INVALID_ARGUMENT, details: 'unknown log' });
+    call.listen({
+      onMessage: (message) => {
+        logName ??= message.identifier?.log_name;
+        if (logName === LOG.requests || logName === LOG.attempts)
+          this.#record(logName, message.http_logs?.log_entry ?? []);
+        else call.end({ code: STATUS.invalidArgument, details: 'unknown log' });
+      },
+      onEnd: () => answer(call),
+      onOver: () => this.#streams.delete(call),
     });
-    call.on('end', () => {
-      if (over()) reply(null, {});
-    });
-    call.on('cancelled', over);
-    call.on('error', over);
-    call.on('close', over);
+    if (isTooMany) call.end({ code: STATUS.resourceExhausted, details: 'too many log streams' });
   }
 
   #record(logName: string, entries: readonly HTTPAccessLogEntry[]): void {
@@ -86,6 +77,11 @@ export class AccessLogService implements GrpcService {
       }
     }
   }
+}
+
+function answer(call: LogCall): void {
+  call.send({});
+  call.end();
 }
 
 /** Envoy may also log that a request began, or goes on. */

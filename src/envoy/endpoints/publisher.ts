@@ -1,11 +1,12 @@
-import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Log } from '../../app/log.ts';
 import type { EnvoyTelemetry } from '../../app/telemetry-port.ts';
 import type { EndpointSet } from '../../app/types.ts';
 import type { NodeId } from '../../fleet/types.ts';
 import type { DiscoveryRequest, DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
+import type { GrpcCall } from '../grpc/call.ts';
 import { loadService } from '../grpc/load-proto.ts';
 import type { GrpcService } from '../grpc/service.ts';
+import { STATUS } from '../grpc/status.ts';
 import { ASSIGNMENT_TYPE, assignment } from './assignment.ts';
 import { judgeShrink } from './shrink-guard.ts';
 import { Subscription } from './subscription.ts';
@@ -22,7 +23,7 @@ export interface PublisherDependencies {
 
 export type PublishResult = 'published' | 'unchanged' | 'held';
 
-type DiscoveryCall = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>;
+type DiscoveryCall = GrpcCall<DiscoveryRequest, DiscoveryResponse>;
 
 /** Streams at once; a client that opens more is refused. */
 const MAX_STREAMS = 256;
@@ -112,20 +113,16 @@ export class EndpointPublisher implements GrpcService {
 
   #open(call: DiscoveryCall): void {
     if (this.#streams.size >= MAX_STREAMS) {
-      call.emit('error', { code: status.RESOURCE_EXHAUSTED, details: 'too many subscriptions' });
+      call.end({ code: STATUS.resourceExhausted, details: 'too many subscriptions' });
       return;
     }
     const subscription = new Subscription();
     this.#streams.set(call, subscription);
-    const over = () => this.#streams.delete(call);
-    call.on('data', (request: DiscoveryRequest) => this.#receive(call, subscription, request));
-    call.on('end', () => {
-      over();
-      call.end();
+    call.listen({
+      onMessage: (request) => this.#receive(call, subscription, request),
+      onEnd: () => call.end(),
+      onOver: () => this.#streams.delete(call),
     });
-    call.on('cancelled', over);
-    call.on('error', over);
-    call.on('close', over);
   }
 
   #receive(call: DiscoveryCall, subscription: Subscription, request: DiscoveryRequest): void {
@@ -134,7 +131,7 @@ export class EndpointPublisher implements GrpcService {
     switch (news.kind) {
       case 'violation':
         this.#streams.delete(call);
-        call.emit('error', { code: status.INVALID_ARGUMENT, details: news.detail });
+        call.end({ code: STATUS.invalidArgument, details: news.detail });
         break;
       case 'subscribed':
         // After a restart of ours Envoy tells which version it has: ours must not look older.
@@ -169,7 +166,7 @@ export class EndpointPublisher implements GrpcService {
 
   #push(call: DiscoveryCall, subscription: Subscription): void {
     if (this.#set === undefined || !subscription.wantsPush(this.#version)) return;
-    call.write({
+    call.send({
       version_info: String(this.#version),
       // proto-loader packs an Any by its `@type`; the generated type describes it packed.
       resources: [{ '@type': ASSIGNMENT_TYPE, ...assignment(this.#set) }] as object[],

@@ -1,11 +1,12 @@
-import { type ServerUnaryCall, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js';
 import {
   type HealthCheckRequest,
   type HealthCheckResponse,
   HealthCheckResponse_ServingStatus as Serving,
 } from '../gen/grpc/health/v1/health.ts';
+import type { GrpcCall } from './call.ts';
 import { loadService } from './load-proto.ts';
 import type { GrpcService } from './service.ts';
+import { STATUS } from './status.ts';
 
 /** `readiness` and the others say whether to send requests here; `liveness` is true as long as the process answers. */
 const READINESS_NAMES = [
@@ -18,17 +19,16 @@ const LIVENESS = 'liveness';
 /** Watchers at once; a client that opens more is refused. */
 const MAX_WATCHERS = 256;
 
-type CheckCall = ServerUnaryCall<HealthCheckRequest, HealthCheckResponse>;
-type WatchCall = ServerWritableStream<HealthCheckRequest, HealthCheckResponse>;
+type HealthCall = GrpcCall<HealthCheckRequest, HealthCheckResponse>;
 
 /** grpc.health.v1 with Check and Watch. Starts as not serving. */
 export class HealthService implements GrpcService {
   readonly definition = loadService('grpc/health/v1/health.proto', 'grpc.health.v1.Health');
   readonly implementation = {
-    Check: (call: CheckCall, reply: sendUnaryData<HealthCheckResponse>) => this.#check(call, reply),
-    Watch: (call: WatchCall) => this.#watch(call),
+    Check: (call: HealthCall) => this.#check(call),
+    Watch: (call: HealthCall) => this.#watch(call),
   };
-  readonly #watchers = new Map<WatchCall, string>();
+  readonly #watchers = new Map<HealthCall, string>();
   #isReady = false;
 
   get isReady(): boolean {
@@ -40,7 +40,7 @@ export class HealthService implements GrpcService {
     if (isReady === this.#isReady) return;
     this.#isReady = isReady;
     for (const [call, name] of this.#watchers)
-      if (name !== LIVENESS) call.write({ status: this.#statusOf(name) });
+      if (name !== LIVENESS) call.send({ status: this.#statusOf(name) });
   }
 
   close(): void {
@@ -48,22 +48,38 @@ export class HealthService implements GrpcService {
     this.#watchers.clear();
   }
 
-  #check(call: CheckCall, reply: sendUnaryData<HealthCheckResponse>): void {
-    const serving = this.#statusOf(call.request.service ?? '');
-    if (serving === Serving.SERVICE_UNKNOWN) reply({ code: status.NOT_FOUND, details: 'unknown service' });
-    else reply(null, { status: serving });
+  #check(call: HealthCall): void {
+    call.listen({
+      onMessage: ({ service }) => {
+        const serving = this.#statusOf(service ?? '');
+        if (serving === Serving.SERVICE_UNKNOWN) {
+          call.end({ code: STATUS.notFound, details: 'unknown service' });
+          return;
+        }
+        call.send({ status: serving });
+        call.end();
+      },
+      onEnd: () => call.end({ code: STATUS.invalidArgument, details: 'no message' }),
+      onOver: () => undefined,
+    });
   }
 
-  #watch(call: WatchCall): void {
+  #watch(call: HealthCall): void {
+    call.listen({
+      onMessage: ({ service }) => this.#addWatcher(call, service ?? ''),
+      onEnd: () => undefined,
+      onOver: () => this.#watchers.delete(call),
+    });
+  }
+
+  #addWatcher(call: HealthCall, name: string): void {
     if (this.#watchers.size >= MAX_WATCHERS) {
-      call.emit('error', { code: status.RESOURCE_EXHAUSTED, details: 'too many watchers' });
+      call.end({ code: STATUS.resourceExhausted, details: 'too many watchers' });
       return;
     }
-    const known = this.#statusOf(call.request.service ?? '');
-    this.#watchers.set(call, known === Serving.SERVICE_UNKNOWN ? LIVENESS : (call.request.service ?? ''));
-    call.on('cancelled', () => this.#watchers.delete(call));
-    call.on('error', () => this.#watchers.delete(call));
-    call.write({ status: known });
+    const known = this.#statusOf(name);
+    this.#watchers.set(call, known === Serving.SERVICE_UNKNOWN ? LIVENESS : name);
+    call.send({ status: known });
   }
 
   #statusOf(service: string): Serving {

@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { ServiceDefinition } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
 
 /** Where the .proto files lie, seen from src/envoy/grpc and from dist/envoy/grpc alike. */
 export const PROTO_DIR = fileURLToPath(new URL('../../../proto', import.meta.url));

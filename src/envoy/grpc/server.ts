@@ -1,10 +1,9 @@
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import type { Log } from '../../app/log.ts';
 import type { Clock } from '../../app/ports.ts';
 import { claimSocket, type GrpcBind, grpcAddress, protectSocket } from './bind.ts';
 import { HealthService } from './health.ts';
-import { raiseResetLimits } from './reset-limits.ts';
-import type { GrpcService } from './service.ts';
+import { Http2Listener } from './http2-listener.ts';
+import { type GrpcService, methodsOf } from './service.ts';
 
 export interface GrpcServerOptions {
   readonly bind: GrpcBind;
@@ -26,8 +25,6 @@ export interface DrainOptions {
 
 /** What a message holds beside the body: headers, metadata, framing. */
 const MESSAGE_SLACK_BYTES = 1024 * 1024;
-/** Every request of every Envoy holds one stream until its answer's last byte. */
-const MAX_CONCURRENT_STREAMS = 100_000;
 /** After the last request ended, its access log entry is still under way. */
 const LAST_ENTRIES_MS = 100;
 /** How long a closed stream may take to leave the socket. */
@@ -39,18 +36,23 @@ export class GrpcServer {
   readonly address: string;
   /** Undefined on a Unix socket. */
   readonly port: number | undefined;
-  readonly #server: Server;
+  readonly #listener: Http2Listener;
   readonly #health: HealthService;
   readonly #options: GrpcServerOptions;
   #stopped: Promise<void> | undefined;
 
-  constructor(server: Server, health: HealthService, options: GrpcServerOptions, port: number) {
+  constructor(
+    listener: Http2Listener,
+    health: HealthService,
+    options: GrpcServerOptions,
+    port: number | undefined,
+  ) {
     const { bind } = options;
-    this.#server = server;
+    this.#listener = listener;
     this.#health = health;
     this.#options = options;
-    this.port = bind.kind === 'tcp' ? port : undefined;
-    this.address = grpcAddress(bind.kind === 'tcp' ? { ...bind, port } : bind);
+    this.port = port;
+    this.address = grpcAddress(bind.kind === 'tcp' ? { ...bind, port: port ?? bind.port } : bind);
   }
 
   get isReady(): boolean {
@@ -76,7 +78,7 @@ export class GrpcServer {
   async #drain({ delayMs, deadlineMs }: DrainOptions, signal: AbortSignal): Promise<void> {
     const { clock, services, log } = this.#options;
     await clock.sleep(delayMs, signal);
-    const finished = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    const finished = this.#listener.close();
     const isSettled = await this.#settled(deadlineMs, signal);
     if (isSettled) await clock.sleep(LAST_ENTRIES_MS, signal);
     else log.warn({ deadlineMs }, 'streams still open at the end of the drain are cut');
@@ -85,7 +87,7 @@ export class GrpcServer {
     const giveUp = new AbortController();
     await Promise.race([finished, clock.sleep(STUCK_PEER_MS, giveUp.signal)]);
     giveUp.abort();
-    this.#server.forceShutdown();
+    this.#listener.destroy();
   }
 
   /** False where requests are still under way at the deadline. */
@@ -102,42 +104,26 @@ export class GrpcServer {
 
 /** Starts listening. Throws with the remedy where the address is taken. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
-  const { bind, services, limits } = options;
-  // It would write to stderr what we throw or log ourselves.
-  setLogVerbosity(logVerbosity.NONE);
-  const maxMessageBytes = limits.bodyBytes + MESSAGE_SLACK_BYTES;
-  const server = new Server({
-    // The default of 4 MiB would let every larger body fail open, unrouted.
-    'grpc.max_receive_message_length': maxMessageBytes,
-    'grpc.max_send_message_length': maxMessageBytes,
-    'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 10_000,
-    // Counts and traces of every stream that nobody reads.
-    'grpc.enable_channelz': 0,
-  });
-  raiseResetLimits(server);
+  const { bind, services, limits, log } = options;
   const health = new HealthService();
-  for (const service of [...services, health]) server.addService(service.definition, service.implementation);
-  if (bind.kind === 'unix') await claimSocket(bind.path);
-  const port = await bindServer(server, bind);
-  if (bind.kind === 'unix') await protectSocket(bind.path);
-  return new GrpcServer(server, health, options, port);
-}
-
-function bindServer(server: Server, bind: GrpcBind): Promise<number> {
-  const address = grpcAddress(bind);
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-      if (error === null) resolve(port);
-      else reject(new Error(bindProblem(address, error.message), { cause: error }));
-    });
+  const listener = new Http2Listener(methodsOf([...services, health]), {
+    maxMessageBytes: limits.bodyBytes + MESSAGE_SLACK_BYTES,
+    onDefect: (error) => log.error({ err: error }, 'a gRPC call failed inside'),
   });
+  if (bind.kind === 'unix') await claimSocket(bind.path);
+  let port: number | undefined;
+  try {
+    port = await listener.listen(bind);
+  } catch (error) {
+    throw new Error(bindProblem(grpcAddress(bind), error), { cause: error });
+  }
+  if (bind.kind === 'unix') await protectSocket(bind.path);
+  return new GrpcServer(listener, health, options, port);
 }
 
-/** grpc-js puts the reason into a sentence of its own. */
-function bindProblem(address: string, reason: string): string {
-  if (reason.includes('EADDRINUSE'))
+function bindProblem(address: string, error: unknown): string {
+  const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+  if (isTaken)
     return `gRPC address ${address} is taken: stop what listens there, or give another with --grpc`;
-  return `cannot listen for gRPC on ${address}: ${reason}`;
+  return `cannot listen for gRPC on ${address}: ${error instanceof Error ? error.message : String(error)}`;
 }

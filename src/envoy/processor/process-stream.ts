@@ -1,4 +1,3 @@
-import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { errorReply } from '../../app/error-reply.ts';
 import type { FleetReads } from '../../app/fleet-reads.ts';
 import type { Log } from '../../app/log.ts';
@@ -17,6 +16,8 @@ import type {
   ProcessingRequest,
   ProcessingResponse,
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
+import type { GrpcCall } from '../grpc/call.ts';
+import { STATUS } from '../grpc/status.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Replies } from './replies.ts';
 import { type RequestHead, readHead } from './request-head.ts';
@@ -43,7 +44,7 @@ export interface Shared {
   readonly budget: BodyBudget;
 }
 
-export type ProcessCall = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;
+export type ProcessCall = GrpcCall<ProcessingRequest, ProcessingResponse>;
 
 /** One request's stream. Whatever happens to it, the router hears exactly once that the request is over. */
 export class ProcessStream {
@@ -72,12 +73,11 @@ export class ProcessStream {
   /** `onOver` runs once, when the stream is over for whatever reason. */
   start(onOver: () => void): void {
     this.#onOver = onOver;
-    const over = () => this.#over();
-    this.#call.on('data', (message: ProcessingRequest) => this.#receive(message));
-    this.#call.on('end', () => this.close());
-    this.#call.on('cancelled', over);
-    this.#call.on('error', over);
-    this.#call.on('close', over);
+    this.#call.listen({
+      onMessage: (message) => this.#receive(message),
+      onEnd: () => this.close(),
+      onOver: () => this.#over(),
+    });
   }
 
   /** Ends the stream from our side; Envoy lets the request go on as it is. */
@@ -204,7 +204,7 @@ export class ProcessStream {
   #violate(step: Step | undefined): void {
     this.#deps.log.warn({ step: step ?? 'unknown' }, 'an ext_proc stream broke the protocol and was ended');
     this.#finish();
-    this.#call.emit('error', { code: status.INVALID_ARGUMENT, details: `unexpected ${step ?? 'message'}` });
+    this.#call.end({ code: STATUS.invalidArgument, details: `unexpected ${step ?? 'message'}` });
   }
 
   #endWith(reply: ProcessingResponse): void {
@@ -214,7 +214,7 @@ export class ProcessStream {
   }
 
   #send(reply: ProcessingResponse): void {
-    this.#call.write(reply);
+    this.#call.send(reply);
     this.#deps.telemetry.processorAnswered((this.#deps.clock.now() - this.#askedAt) / 1000);
   }
 

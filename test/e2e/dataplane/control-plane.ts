@@ -9,7 +9,6 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { PROTO_DIR } from '../../../src/envoy/grpc/load-proto.ts';
-import { raiseResetLimits } from '../../../src/envoy/grpc/reset-limits.ts';
 import { type Fields, structFields, toStruct } from '../../../src/envoy/grpc/well-known.ts';
 import { lbEndpoint, type TestEndpoint } from './test-envoy.ts';
 
@@ -68,7 +67,6 @@ export class ControlPlane {
 
   async start(socketPath: string): Promise<void> {
     const server = new Server({ 'grpc.max_receive_message_length': -1 });
-    raiseResetLimits(server);
     const add = (file: string, name: string, implementation: Loose) =>
       server.addService(service(file, name), implementation);
     add('envoy/service/ext_proc/v3/external_processor.proto', 'envoy.service.ext_proc.v3.ExternalProcessor', {
