@@ -1,52 +1,92 @@
-import type { ModelKey, NodeView } from './types.ts';
+import { PositionChanges, type Positions } from './positions.ts';
+import type { Candidates, ModelKey, ModelNodes, NodeView } from './types.ts';
 
-type Positions = ReadonlyMap<ModelKey, readonly number[]>;
+type Lists = ReadonlyMap<ModelKey, Positions>;
+
+const NOBODY: Positions = [];
+const NO_LISTS: Lists = new Map();
+const UNSEEN = 'unseen';
 
 /**
- * Which nodes know a model. Tag lists change rarely and views often, so the positions of nodes by model are carried
- * over from snapshot to snapshot, and the list of views for one model is made when it is first asked for.
+ * Which nodes know a model, and which of them have it in memory. Kept as positions in the list of nodes and carried
+ * over from snapshot to snapshot: a poll that finds a node as it was costs nothing here, one that finds a model more
+ * makes one list anew.
  */
-export class ModelIndex implements ReadonlyMap<ModelKey, readonly NodeView[]> {
+export class ModelIndex implements ModelNodes {
+  /** No node has a larger weight. */
+  readonly heaviest: number;
+  readonly unseen: Positions;
   readonly #nodes: readonly NodeView[];
-  readonly #positions: Positions;
-  readonly #lists = new Map<ModelKey, readonly NodeView[]>();
+  readonly #knowing: Lists;
+  readonly #warm: Lists;
+  readonly #made = new Map<ModelKey, readonly NodeView[]>();
 
-  /** `previous` is the index of an earlier snapshot; it is reused where the same nodes know the same models. */
-  constructor(nodes: readonly NodeView[], previous: ReadonlyMap<ModelKey, readonly NodeView[]> | undefined) {
-    this.#nodes = nodes;
+  /**
+   * `previous` is the index of an earlier list of nodes, `touched` where the two lists differ; without it, all places
+   * are compared.
+   */
+  constructor(nodes: readonly NodeView[], previous: ModelNodes | undefined, touched?: ReadonlySet<number>) {
     const earlier = previous instanceof ModelIndex ? previous : undefined;
-    this.#positions =
-      earlier !== undefined && knowTheSame(earlier.#nodes, nodes) ? earlier.#positions : positionsOf(nodes);
+    const before = earlier?.nodes ?? [];
+    const knowing = new PositionChanges<ModelKey>();
+    const warm = new PositionChanges<ModelKey>();
+    const unseen = new PositionChanges<typeof UNSEEN>();
+    let heaviest = earlier?.heaviest ?? 0;
+    for (const at of places(touched, before.length, nodes.length)) {
+      const old = before[at];
+      const view = nodes[at];
+      if (old === view) continue;
+      if (view !== undefined && view.weight > heaviest) heaviest = view.weight;
+      const isUnseen = view !== undefined && view.tagsAt === undefined;
+      const wasUnseen = old !== undefined && old.tagsAt === undefined;
+      if (isUnseen && !wasUnseen) unseen.enter(UNSEEN, at);
+      if (wasUnseen && !isUnseen) unseen.leave(UNSEEN, at);
+      const known = view && knownModels(view);
+      const knownBefore = old && knownModels(old);
+      knowing.note(at, knownBefore, known);
+      if (known !== knownBefore || old?.warm !== view?.warm)
+        warm.note(at, old && wellKnown(old.warm, knownBefore), view && wellKnown(view.warm, known));
+    }
+    this.#nodes = nodes;
+    this.#knowing = knowing.applyTo(earlier?.knowingLists ?? NO_LISTS);
+    this.#warm = warm.applyTo(earlier?.warmLists ?? NO_LISTS);
+    this.unseen = unseen.applyTo(new Map([[UNSEEN, earlier?.unseen ?? NOBODY]])).get(UNSEEN) ?? NOBODY;
+    this.heaviest = heaviest;
   }
 
   get size(): number {
-    return this.#positions.size;
+    return this.#knowing.size;
+  }
+
+  candidates(key: ModelKey): Candidates | undefined {
+    const knowing = this.#knowing.get(key);
+    return knowing && { nodes: this.#nodes, knowing, warm: this.#warm.get(key) ?? NOBODY };
   }
 
   get(key: ModelKey): readonly NodeView[] | undefined {
-    const made = this.#lists.get(key);
+    const made = this.#made.get(key);
     if (made !== undefined) return made;
-    const positions = this.#positions.get(key);
+    const positions = this.#knowing.get(key);
     if (positions === undefined) return undefined;
     const list: NodeView[] = [];
     for (const position of positions) {
       const node = this.#nodes[position];
       if (node !== undefined) list.push(node);
     }
-    this.#lists.set(key, list);
+    this.#made.set(key, list);
     return list;
   }
 
   has(key: ModelKey): boolean {
-    return this.#positions.has(key);
+    return this.#knowing.has(key);
   }
 
   keys(): MapIterator<ModelKey> {
-    return this.#positions.keys();
+    return this.#knowing.keys();
   }
 
   *entries(): MapIterator<[ModelKey, readonly NodeView[]]> {
-    for (const key of this.#positions.keys()) yield [key, this.get(key) ?? []];
+    for (const key of this.#knowing.keys()) yield [key, this.get(key) ?? []];
   }
 
   *values(): MapIterator<readonly NodeView[]> {
@@ -66,30 +106,37 @@ export class ModelIndex implements ReadonlyMap<ModelKey, readonly NodeView[]> {
   ): void {
     for (const [key, nodes] of this.entries()) visit(nodes, key, this);
   }
+
+  /** For the next index. */
+  get nodes(): readonly NodeView[] {
+    return this.#nodes;
+  }
+
+  get knowingLists(): Lists {
+    return this.#knowing;
+  }
+
+  get warmLists(): Lists {
+    return this.#warm;
+  }
 }
 
 /** The models by which a node is found: its tag list, or what it has in memory while no tag list was ever read. */
-function knownModels(node: NodeView): ReadonlyMap<ModelKey, unknown> {
+export function knownModels(node: NodeView): ReadonlyMap<ModelKey, unknown> {
   return node.tagsAt === undefined ? node.warm : node.models;
 }
 
-function knowTheSame(before: readonly NodeView[], after: readonly NodeView[]): boolean {
-  if (before.length !== after.length) return false;
-  for (const [i, node] of after.entries()) {
-    const earlier = before[i];
-    if (earlier === undefined || knownModels(earlier) !== knownModels(node)) return false;
-  }
-  return true;
+/** What is in memory but deleted from the disk is asked of no node. */
+function wellKnown(
+  warm: ReadonlyMap<ModelKey, unknown>,
+  known: ReadonlyMap<ModelKey, unknown> | undefined,
+): ReadonlyMap<ModelKey, unknown> {
+  if (known === warm || known === undefined) return warm;
+  for (const key of warm.keys()) if (!known.has(key)) return new Map([...warm].filter(([k]) => known.has(k)));
+  return warm;
 }
 
-function positionsOf(nodes: readonly NodeView[]): Positions {
-  const positions = new Map<ModelKey, number[]>();
-  for (const [i, node] of nodes.entries()) {
-    for (const key of knownModels(node).keys()) {
-      const list = positions.get(key);
-      if (list === undefined) positions.set(key, [i]);
-      else list.push(i);
-    }
-  }
-  return positions;
+function places(touched: ReadonlySet<number> | undefined, before: number, after: number): readonly number[] {
+  if (touched !== undefined) return [...touched].sort((a, b) => a - b);
+  return Array.from({ length: Math.max(before, after) }, (_, at) => at);
 }

@@ -42,7 +42,8 @@ interface Viewed {
 
 const views = new WeakMap<NodeRecord, Viewed>();
 
-function viewOf(node: NodeRecord, params: FleetParams, now: number): NodeView {
+/** A node as routing sees it at `now`: the same object as long as nothing about it changes. */
+export function viewOf(node: NodeRecord, params: FleetParams, now: number): NodeView {
   const admitted = admission(node.health, params, now);
   const failureRate = fadedFailureRate(node.health, now);
   const fresh = freshReports(node.gpu, now);

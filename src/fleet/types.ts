@@ -20,6 +20,8 @@ export interface NodeSpec {
   readonly drain: boolean;
   /** A Prometheus endpoint that knows this node's GPUs, such as a DCGM exporter; undefined: none is asked. */
   readonly gpuMetrics?: GpuMetricsSpec | undefined;
+  /** Who a discovered node is wherever its address moves; undefined for configured nodes, which are their URL. */
+  readonly identity?: string | undefined;
 }
 
 export interface GpuMetricsSpec {
@@ -268,7 +270,25 @@ export interface FleetSnapshot {
   readonly nodes: readonly NodeView[];
   readonly byId: ReadonlyMap<NodeId, NodeView>;
   /** Nodes whose tag list has the model (its memory, before the first tag list), whatever their status. */
-  readonly byModel: ReadonlyMap<ModelKey, readonly NodeView[]>;
+  readonly byModel: ModelNodes;
+}
+
+/** Nodes by the model that they know. */
+export interface ModelNodes extends ReadonlyMap<ModelKey, readonly NodeView[]> {
+  /** No node has a larger weight. */
+  readonly heaviest: number;
+  /** Places of the nodes that have never shown a tag list. */
+  readonly unseen: readonly number[];
+  /** What `get` answers, without making a list. */
+  candidates(key: ModelKey): Candidates | undefined;
+}
+
+/** The nodes that know one model, as ascending places in `nodes`. */
+export interface Candidates {
+  readonly nodes: readonly NodeView[];
+  readonly knowing: readonly number[];
+  /** Those of `knowing` that have it in memory. */
+  readonly warm: readonly number[];
 }
 
 /** One node as routing sees it: derived figures, no history. */

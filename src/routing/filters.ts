@@ -1,5 +1,5 @@
 import { stuckState } from '../fleet/stuck.ts';
-import type { FleetSnapshot, NodeView } from '../fleet/types.ts';
+import type { Candidates, FleetSnapshot, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
 import type { Inflight, RejectReason } from './types.ts';
 
@@ -31,8 +31,13 @@ export function isLastResort(reason: RejectReason | undefined): boolean {
  * Nodes that may have a model of which no tag list tells, because they were never asked. While the whole fleet is in
  * that state, every node is one, down ones included; later only those that may still answer their first poll.
  */
-export function unobservedNodes(snapshot: FleetSnapshot): readonly NodeView[] {
-  const unseen = snapshot.nodes.filter((node) => node.tagsAt === undefined);
-  if (unseen.length === snapshot.nodes.length) return unseen;
-  return unseen.filter((node) => node.status === 'unknown' || node.status === 'suspect');
+export function unobservedNodes({ nodes, byModel }: FleetSnapshot): Candidates {
+  const { unseen } = byModel;
+  const isAll = unseen.length === nodes.length;
+  const mayAnswer = isAll ? unseen : unseen.filter((at) => mayStillAnswer(nodes[at]));
+  return { nodes, knowing: mayAnswer, warm: [] };
+}
+
+function mayStillAnswer(node: NodeView | undefined): boolean {
+  return node?.status === 'unknown' || node?.status === 'suspect';
 }

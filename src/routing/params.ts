@@ -6,10 +6,15 @@ export interface RoutingParams {
   /** Nodes that one request may try, the first included. */
   readonly maxAttempts: number;
   /**
-   * Nodes without the model in memory that one decision looks at; where there are more, chance chooses. Those that have
-   * it, or load it, are always looked at.
+   * Nodes with the model in memory that one decision looks at; where there are more, chance chooses which. Then each
+   * node has the same chance, and the best `share` of them are all missed with one of `(1 - share) ** maxWarmNodes`:
+   * the best percent about once in 150 decisions at 500.
    */
+  readonly maxWarmNodes: number;
+  /** The same for nodes without it. */
   readonly maxColdNodes: number;
+  /** Nodes with running requests for a model of which one decision finds out whether they still load it. */
+  readonly maxLoadingNodes: number;
   /** How long a warm, idle node may take to its first byte. */
   readonly firstByteTimeoutMs: number;
   /** How much longer it may take where the model must be loaded. */
@@ -78,7 +83,9 @@ export interface RoutingParams {
 
 export const DEFAULT_ROUTING: RoutingParams = {
   maxAttempts: 3,
+  maxWarmNodes: 500,
   maxColdNodes: 500,
+  maxLoadingNodes: 2_000,
   firstByteTimeoutMs: 60_000,
   loadTimeoutMs: 300_000,
   answerTimeoutMs: 600_000,

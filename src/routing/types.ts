@@ -4,6 +4,8 @@ import type { ModelKey, NodeId } from '../fleet/types.ts';
 export interface Inflight {
   onNode(node: NodeId): number;
   onModel(node: NodeId, model: ModelKey): number;
+  /** Nodes where `onModel` is above 0; some others, and the same twice, may be among them. */
+  nodesRunning(model: ModelKey): Iterable<NodeId>;
 }
 
 /** Expected seconds until the first token on one node, term by term. Infinity never appears. */

@@ -85,5 +85,6 @@ export function running(counts: Record<string, Record<string, number>> = {}): In
   return {
     onNode: (id) => Object.values(counts[id] ?? {}).reduce((sum, count) => sum + count, 0),
     onModel: (id, model) => counts[id]?.[model] ?? 0,
+    nodesRunning: (model) => Object.keys(counts).filter((id) => (counts[id]?.[model] ?? 0) > 0),
   };
 }

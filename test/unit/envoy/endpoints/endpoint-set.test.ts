@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { endpointSet, hostname } from '../../../../src/envoy/endpoints/endpoint-set.ts';
 import { transportName } from '../../../../src/envoy/endpoints/transport-name.ts';
+import { ModelIndex } from '../../../../src/fleet/model-index.ts';
 import { newNode } from '../../../../src/fleet/new-node.ts';
 import type {
   FleetSnapshot,
@@ -11,7 +12,13 @@ import type {
 } from '../../../../src/fleet/types.ts';
 import { spec as aSpec } from '../../fleet/builders.ts';
 
-const EMPTY: FleetSnapshot = { version: 1, at: 0, nodes: [], byId: new Map(), byModel: new Map() };
+const EMPTY: FleetSnapshot = {
+  version: 1,
+  at: 0,
+  nodes: [],
+  byId: new Map(),
+  byModel: new ModelIndex([], undefined),
+};
 
 function spec(id: string, more: Partial<NodeSpec> = {}): NodeSpec {
   return aSpec(id, { url: { scheme: 'http', host: id, port: 11434 }, ...more });
