@@ -40,19 +40,25 @@ function problems(error: ConfigError, paint: Paint): string {
 
 function warningsOf(config: Config): string[] {
   const warnings = exposureWarnings(config);
-  if (config.nodes.length === 0) warnings.push('no nodes: every request would be answered 503');
+  const finds = config.discovery.sources.length > 0 || config.agents.listen !== undefined;
+  if (config.nodes.length === 0 && !finds) warnings.push('no nodes: every request would be answered 503');
   if (config.nodes.length > 0 && config.nodes.every((node) => node.drain)) {
-    warnings.push('all nodes are draining: they are used as a last resort only');
+    warnings.push('all nodes are draining: every request would be answered 503');
   }
   return warnings;
 }
 
-/** What would run, tokens left out. */
+/** What would run, tokens and passwords left out. */
 function summary(config: Config) {
-  const { nodes, ...settings } = config;
+  const { nodes, adminToken, store, agents, ...settings } = config;
+  const { password, ...storeSettings } = store;
+  const { joinToken, ...agentSettings } = agents;
   return {
     ...settings,
+    hasAdminToken: adminToken !== undefined,
     grpc: grpcBind(config),
+    store: { ...storeSettings, hasPassword: password !== undefined },
+    agents: { ...agentSettings, hasJoinToken: joinToken !== undefined },
     nodes: nodes.map(({ token, url, ...node }) => ({
       ...node,
       url: urlText(url),
@@ -68,13 +74,60 @@ function report(config: Config, warnings: readonly string[], paint: Paint, width
     ['admin', formatHostPort(config.admin)],
     ['gRPC for Envoy', grpc.kind === 'unix' ? grpc.path : formatHostPort(grpc)],
     ['state', config.stateDir],
+    ...sharing(config),
     ['nodes', String(config.nodes.length)],
+    ...growth(config),
   ];
   const facts = lines.map(([name, value]) => `  ${paint('dim', name.padEnd(15))} ${displayText(value)}`);
   const parts = [paint('green', 'The configuration is valid. It would run:'), '', ...facts, ''];
   if (config.nodes.length > 0) parts.push(nodeTable(config.nodes, paint, width).trimEnd(), '');
   parts.push(...warnings.map((warning) => paint('yellow', `! ${displayText(warning)}`)));
   return `${parts.join('\n').trimEnd()}\n`;
+}
+
+function sharing({ store, replicas }: Config): [string, string][] {
+  const lines: [string, string][] = [];
+  if (store.kind === 'redis') {
+    const list = (hosts: Config['store']['sentinels']): string =>
+      hosts.map((each) => formatHostPort(each)).join(', ');
+    const where =
+      store.url ??
+      (store.sentinels.length > 0
+        ? `${store.sentinelName} of the Sentinels ${list(store.sentinels)}`
+        : `the cluster of ${list(store.clusterNodes)}`);
+    const how = [store.username === undefined ? '' : `as ${store.username}`, store.tls ? 'TLS' : ''];
+    lines.push(['Redis', [where, ...how.filter((word) => word !== '')].join(', ')]);
+  }
+  const names = replicas.map((each) => (each.kind === 'unix' ? each.path : formatHostPort(each)));
+  if (names.length > 0) lines.push(['other replicas', names.join(', ')]);
+  return lines;
+}
+
+/** How nodes come to the fleet that the file does not name. */
+function growth({ agents, discovery }: Config): [string, string][] {
+  const lines: [string, string][] = [];
+  if (agents.listen !== undefined) {
+    const tls = agents.tlsCert === undefined ? '' : ', TLS';
+    lines.push(['agents', `${formatHostPort(agents.listen)}${tls}, ${agents.maxNodes} nodes at most`]);
+  }
+  const sources = discovery.sources.map(sourceText);
+  if (sources.length > 0) lines.push(['discovery', `${sources.join(', ')}; trust: ${discovery.trust}`]);
+  return lines;
+}
+
+function sourceText(source: Config['discovery']['sources'][number]): string {
+  switch (source.kind) {
+    case 'file':
+      return source.path;
+    case 'dns':
+      return `DNS ${source.type} ${source.name}`;
+    case 'localhost':
+      return `ports ${source.ports} of this machine`;
+    case 'mdns':
+      return 'mDNS';
+    case 'kubernetes':
+      return `Kubernetes ${source.namespace}/${source.selector}`;
+  }
 }
 
 function nodeTable(nodes: readonly NodeSpec[], paint: Paint, width: number): string {
@@ -90,6 +143,7 @@ function nodeTable(nodes: readonly NodeSpec[], paint: Paint, width: number): str
     const also = [
       node.token === undefined ? '' : 'token',
       node.tlsCaFile === undefined ? '' : 'own CA',
+      node.gpuMetrics === undefined ? '' : 'GPU metrics',
       node.drain ? 'draining' : '',
     ];
     return [

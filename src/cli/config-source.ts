@@ -16,6 +16,9 @@ export function configSource(flags: RunFlags, env: LoadOptions['env']): ConfigSo
       stateDir: flags.stateDir,
       logLevel: flags.logLevel,
       envoyPath: flags.envoy,
+      redis: flags.redis,
+      agents: flags.agents,
+      discover: flags.discover,
     },
   };
 }

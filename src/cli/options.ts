@@ -11,6 +11,10 @@ export interface RunFlags {
   readonly stateDir?: string;
   readonly logLevel?: string;
   readonly envoy?: string;
+  readonly redis?: string;
+  readonly agents?: string;
+  /** `KIND[:DETAIL]`, in order. */
+  readonly discover?: readonly string[];
   readonly demo?: boolean;
 }
 
@@ -43,7 +47,24 @@ export function addConfigOptions(command: Command): Command {
       'sockets, last known nodes and the private Envoy (WARMPATH_STATE_DIR)',
       nonEmpty,
     )
-    .option('--envoy <path>', 'this Envoy instead of the one found or installed', nonEmpty);
+    .option('--envoy <path>', 'this Envoy instead of the one found or installed', nonEmpty)
+    .option(
+      '--redis <url>',
+      'state shared with other control planes, redis://HOST:6379 (WARMPATH_REDIS hides a password in it)',
+      nonEmpty,
+    )
+    .option(
+      '--agents <host:port>',
+      'where agents report to; they need the token in WARMPATH_JOIN_TOKEN (WARMPATH_AGENTS_LISTEN)',
+      nonEmpty,
+    )
+    .addOption(
+      new Option(
+        '--discover <kind[:detail]>',
+        'find nodes: mdns, localhost[:24000-24100], dns:NAME, file:PATH or kubernetes:SELECTOR, repeatable ' +
+          '(WARMPATH_DISCOVERY_SOURCES)',
+      ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]),
+    );
 }
 
 /** Everything that `up` and `serve` share. */

@@ -60,6 +60,9 @@ function serveArguments(flags: RunFlags): string[] {
     ['--state-dir', flags.stateDir],
     ['--log-level', flags.logLevel],
     ['--envoy', flags.envoy],
+    ['--redis', flags.redis],
+    ['--agents', flags.agents],
+    ...(flags.discover ?? []).map((source) => ['--discover', source] as const),
   ] as const;
   for (const [option, value] of pairs) if (value !== undefined) args.push(option, value);
   return args;

@@ -1,9 +1,23 @@
 import type { NodeSpec } from '../fleet/types.ts';
+import type { ResolvedStore } from './resolve-store.ts';
 import type { Settings } from './schema.ts';
 
+/** Where state is shared. Secrets are resolved: never print it whole. */
+export type StoreConfig = Readonly<
+  Omit<Settings['store'], keyof ResolvedStore | 'passwordFile'> & ResolvedStore
+>;
+/** `tlsCert` and `tlsKey` are absolute and belong together; `joinToken` is there wherever `listen` is. */
+export type AgentsConfig = Readonly<Omit<Settings['agents'], 'joinTokenFile'>>;
+/** Paths in it are absolute. */
+export type DiscoveryConfig = Readonly<Settings['discovery']>;
+
 /** The whole configuration, valid and complete. Durations in milliseconds, sizes in bytes. */
-export type Config = Readonly<Omit<Settings, 'nodes' | 'stateDir'>> & {
+export type Config = Readonly<
+  Omit<Settings, 'nodes' | 'stateDir' | 'store' | 'agents' | 'adminTokenFile'>
+> & {
   readonly nodes: readonly NodeSpec[];
   /** Absolute. */
   readonly stateDir: string;
+  readonly store: StoreConfig;
+  readonly agents: AgentsConfig;
 };

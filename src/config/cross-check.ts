@@ -1,14 +1,23 @@
 import type { Listener } from '../app/destination.ts';
 import { formatHostPort } from '../app/host-port.ts';
-import { type GrpcAddress, type HostPort, MAX_SOCKET_PATH_BYTES } from './host-port.ts';
+import {
+  type GrpcAddress,
+  grpcAddress,
+  type HostPort,
+  hostPort,
+  MAX_SOCKET_PATH_BYTES,
+} from './host-port.ts';
 import type { Problem } from './problem.ts';
 import { settingsKeys } from './schema.ts';
+import { asRecord } from './section-context.ts';
 
 /** The settings as far as each is valid by itself. */
 interface PartialSettings {
   readonly listen: HostPort | undefined;
   readonly admin: HostPort | undefined;
   readonly grpc: GrpcAddress | undefined;
+  /** Where agents report to. */
+  readonly agents: HostPort | undefined;
   readonly stateDir: string;
 }
 
@@ -17,17 +26,19 @@ export function readPartial(raw: Readonly<Record<string, unknown>>, stateDir: st
     listen: settingsKeys.listen.safeParse(raw.listen).data,
     admin: settingsKeys.admin.safeParse(raw.admin).data,
     grpc: settingsKeys.grpc.safeParse(raw.grpc).data,
+    agents: hostPort.safeParse(asRecord(raw.agents).listen).data,
     stateDir,
   };
 }
 
 /** What we listen on, by the name of its setting. */
 export function listenersOf(partial: PartialSettings): [setting: string, listener: Listener][] {
-  const { listen, admin, grpc } = partial;
+  const { listen, admin, grpc, agents } = partial;
   const all: [string, Listener | undefined][] = [
     ['listen', listen],
     ['admin', admin],
     ['grpc', grpc?.kind === 'tcp' ? grpc : undefined],
+    ['agents.listen', agents],
   ];
   return all.flatMap(([setting, listener]) => (listener === undefined ? [] : [[setting, listener]]));
 }
@@ -39,7 +50,10 @@ export function crossCheck(raw: Readonly<Record<string, unknown>>, partial: Part
   for (const [i, [setting, listener]] of listeners.entries()) {
     const clash = listeners.slice(0, i).find(([, other]) => overlaps(listener, other));
     if (clash === undefined) continue;
-    problems.push({ path: [setting], message: `${formatHostPort(listener)} is taken by "${clash[0]}"` });
+    problems.push({
+      path: setting.split('.'),
+      message: `${formatHostPort(listener)} is taken by "${clash[0]}"`,
+    });
   }
   if (
     partial.grpc === undefined &&
@@ -67,7 +81,25 @@ export function crossCheck(raw: Readonly<Record<string, unknown>>, partial: Part
       message: 'must not be longer than routing.loadTimeout',
     });
   }
+  checkReplicas(raw.replicas, partial.grpc, problems);
   return problems;
+}
+
+/** Envoy asks each control plane once: ours is among them already. */
+function checkReplicas(raw: unknown, own: GrpcAddress | undefined, problems: Problem[]): void {
+  if (!Array.isArray(raw)) return;
+  const name = (address: GrpcAddress): string =>
+    address.kind === 'unix' ? address.path : formatHostPort(address);
+  const seen = new Map<string, string>(own === undefined ? [] : [[name(own), '"grpc", our own']]);
+  for (const [index, entry] of raw.entries()) {
+    const address = grpcAddress.safeParse(entry).data;
+    if (address === undefined) continue;
+    const fail = (message: string): void => void problems.push({ path: ['replicas', index], message });
+    if (address.kind === 'tcp' && address.port === 0) fail('must not have port 0: Envoy cannot find it');
+    const taken = seen.get(name(address));
+    if (taken !== undefined) fail(`is the address of ${taken}`);
+    else seen.set(name(address), `replicas.${index}`);
+  }
 }
 
 function overlaps(a: Listener, b: Listener): boolean {

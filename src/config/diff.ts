@@ -22,12 +22,14 @@ const SETTLED_AT_START: readonly (keyof Config)[] = [
   'admin',
   'grpc',
   'stateDir',
+  'store',
+  'replicas',
   'limits',
   'responseHeaders',
   'origins',
   'envoy',
 ];
-const HOT_SECTIONS: readonly (keyof Config)[] = ['poll', 'health', 'routing'];
+const HOT: readonly (keyof Config)[] = ['poll', 'health', 'routing', 'discovery', 'adminToken'];
 
 /**
  * Compares two valid configurations. `knownCas` are the CA files that Envoy's bootstrap names: a node that needs
@@ -46,9 +48,13 @@ export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet
     const old = before.get(node.id);
     if (old !== undefined) nodes.push(old);
   }
-  const hot = HOT_SECTIONS.flatMap((key) => changedPaths(key, previous[key], next[key]));
+  const hot = HOT.flatMap((key) => changedPaths(key, previous[key], next[key]));
   if (previous.log.level !== next.log.level) hot.push('log.level');
   if (previous.log.format !== next.log.format) needsRestart.push('log.format');
+
+  const agents = { ...previous.agents, maxNodes: next.agents.maxNodes };
+  needsRestart.push(...changedPaths('agents', agents, next.agents));
+  hot.push(...changedPaths('agents', previous.agents, agents));
 
   const { grpc: _, ...rest } = next;
   const settled = Object.fromEntries(SETTLED_AT_START.map((key) => [key, previous[key]]));
@@ -56,6 +62,7 @@ export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet
   const applied = {
     ...rest,
     ...settled,
+    agents,
     log: { level: next.log.level, format: previous.log.format },
     nodes,
   } as Config;

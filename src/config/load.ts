@@ -3,11 +3,17 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { NodeSpec } from '../fleet/types.ts';
 import type { Config } from './config.ts';
 import { crossCheck, listenersOf, readPartial } from './cross-check.ts';
+import { expandVariables } from './expand.ts';
 import { type ConfigFlags, type Environment, type Override, readOverrides } from './overrides.ts';
 import { ConfigError, describeIssues, formatPath, MAX_PROBLEMS, type Path, type Problem } from './problem.ts';
 import { readBounded } from './read-bounded.ts';
+import { secretOf } from './read-secret.ts';
+import { GUARD_TOKEN_RULE, resolveAgents } from './resolve-agents.ts';
+import { checkDiscovery, resolveSource } from './resolve-discovery.ts';
 import { expandTokens, type NodeExtras, resolveNodes } from './resolve-nodes.ts';
+import { resolveStore } from './resolve-store.ts';
 import { type NodeInput, settingsSchema } from './schema.ts';
+import { asRecord, SectionContext } from './section-context.ts';
 import { parseYaml, type YamlDocument } from './yaml-document.ts';
 
 /** Room for 10,000 nodes; a file beyond it is a mistake. */
@@ -42,7 +48,9 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
 
   const problems: Problem[] = [];
   if (base === undefined) problems.push({ path: [], message: 'expected a section of KEY: VALUE' });
-  const merged = merge(base ?? {}, overrides);
+  const baseDir = file === undefined ? process.cwd() : dirname(file);
+  const context = new SectionContext(baseDir, (path) => places.overrideOf(path) !== undefined);
+  const merged = expandSecrets(merge(base ?? {}, overrides), env, context);
   const expanded = Array.isArray(merged.nodes)
     ? expandTokens(merged.nodes, env)
     : { nodes: [], problems: [] };
@@ -53,22 +61,34 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const stateDir = resolve(typeof raw.stateDir === 'string' ? raw.stateDir : defaultStateDir(env));
   const partial = readPartial(raw, stateDir);
   const nodes = await resolveNodes(expanded.nodes, {
-    baseDir: file === undefined ? process.cwd() : dirname(file),
+    baseDir,
     listeners: listenersOf(partial).map(([, listener]) => listener),
     localIps: options.localIps ?? interfaceAddresses(),
   });
-  problems.push(...crossCheck(raw, partial), ...expanded.problems, ...nodes.problems);
+  const store = await resolveStore(raw.store, env, context);
+  const agents = await resolveAgents(raw.agents, context);
+  const adminToken = await secretOf(raw, [], 'adminToken', GUARD_TOKEN_RULE, context);
+  checkDiscovery(raw.discovery, context);
+  problems.push(...crossCheck(raw, partial), ...expanded.problems, ...nodes.problems, ...context.problems);
   if (problems.length > 0 || !parsed.success) throw new ConfigError(places.name, places.lines(problems));
 
+  const { adminTokenFile: _a, ...settings } = parsed.data;
+  const { passwordFile: _b, ...storeSettings } = settings.store;
+  const { joinTokenFile: _c, ...agentSettings } = settings.agents;
+  const { discovery } = settings;
   const config: Config = {
-    ...parsed.data,
+    ...settings,
     stateDir,
-    nodes: parsed.data.nodes.map((node, index) => toSpec(node, nodes.extras[index])),
+    nodes: settings.nodes.map((node, index) => toSpec(node, nodes.extras[index])),
+    store: { ...storeSettings, ...store },
+    agents: { ...agentSettings, ...agents },
+    discovery: { ...discovery, sources: discovery.sources.map((source) => resolveSource(source, context)) },
+    ...(adminToken === undefined ? {} : { adminToken }),
   };
   return {
     config,
     sources: places.sources(base ?? {}),
-    files: file === undefined ? nodes.files : [file, ...nodes.files],
+    files: [...(file === undefined ? [] : [file]), ...nodes.files, ...context.files],
   };
 }
 
@@ -116,6 +136,28 @@ function merge(
   return merged;
 }
 
+/** Replaces `${VAR}` in the secrets of the file; what comes from the environment is taken as it is. */
+function expandSecrets(
+  merged: Readonly<Record<string, unknown>>,
+  env: Environment,
+  context: SectionContext,
+): Record<string, unknown> {
+  const result: Record<string, unknown> = { ...merged };
+  const expand = (path: readonly string[], value: unknown): unknown =>
+    typeof value !== 'string' || context.isOverridden(path)
+      ? value
+      : expandVariables(value, env, (message) => context.fail(path, message));
+  for (const [section, key] of [
+    ['store', 'password'],
+    ['agents', 'joinToken'],
+  ] as const) {
+    const fields = asRecord(merged[section]);
+    if (key in fields) result[section] = { ...fields, [key]: expand([section, key], fields[key]) };
+  }
+  if ('adminToken' in merged) result.adminToken = expand(['adminToken'], merged.adminToken);
+  return result;
+}
+
 function toSpec(node: NodeInput, extras: NodeExtras | undefined): NodeSpec {
   return {
     id: extras?.name ?? '',
@@ -127,6 +169,14 @@ function toSpec(node: NodeInput, extras: NodeExtras | undefined): NodeSpec {
     labels: node.labels,
     weight: node.weight,
     drain: node.drain,
+    gpuMetrics:
+      node.gpuMetrics === undefined
+        ? undefined
+        : {
+            url: node.gpuMetrics.url,
+            match: node.gpuMetrics.match,
+            intervalMs: node.gpuMetrics.interval,
+          },
   };
 }
 
@@ -149,7 +199,7 @@ class Places {
     const lines = problems
       .slice(0, MAX_PROBLEMS)
       .map((problem) => {
-        const override = this.#overrideOf(problem.path);
+        const override = this.overrideOf(problem.path);
         const text = `${formatPath(problem.path)}: ${problem.message}`;
         if (override !== undefined) return { line: Infinity, column: 0, text: `${override.source} ${text}` };
         const position = this.#document?.locate(problem.path, problem.atKey);
@@ -171,7 +221,8 @@ class Places {
     return sources;
   }
 
-  #overrideOf(path: Path): Override | undefined {
+  /** The variable or flag that sets what stands at `path`. */
+  overrideOf(path: Path): Override | undefined {
     const [first, second] = path;
     return this.#overrides.get(`${first}.${second}`) ?? this.#overrides.get(String(first));
   }

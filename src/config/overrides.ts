@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+import { parseDiscoverFlag, parseEndpointFlag } from './discover-flag.ts';
 import { parseNodeFlag } from './node-flag.ts';
 import type { Path } from './problem.ts';
 import { KNOWN_KEYS } from './schema.ts';
@@ -13,6 +15,10 @@ export interface ConfigFlags {
   readonly logLevel?: string | undefined;
   readonly logFormat?: string | undefined;
   readonly envoyPath?: string | undefined;
+  readonly redis?: string | undefined;
+  readonly agents?: string | undefined;
+  /** `KIND[:DETAIL]`, one for each `--discover`. */
+  readonly discover?: readonly string[] | undefined;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -33,10 +39,39 @@ const FLAGS: readonly [key: keyof ConfigFlags, option: string, path: Path][] = [
   ['logLevel', '--log-level', ['log', 'level']],
   ['logFormat', '--log-format', ['log', 'format']],
   ['envoyPath', '--envoy', ['envoy', 'path']],
+  ['redis', '--redis', ['store', 'url']],
+  ['agents', '--agents', ['agents', 'listen']],
+  ['discover', '--discover', ['discovery', 'sources']],
 ];
 
-const NUMBERS = new Set(['poll.jitter', 'health.downAfter', 'routing.maxAttempts', 'envoy.concurrency']);
-const SECTIONS = ['poll', 'health', 'routing', 'limits', 'log', 'envoy'];
+const NUMBERS = new Set([
+  'poll.jitter',
+  'health.downAfter',
+  'routing.maxAttempts',
+  'envoy.concurrency',
+  'agents.maxNodes',
+  'discovery.maxNodes',
+]);
+const BOOLEANS = new Set(['responseHeaders', 'store.tls', 'agents.allowLoopback']);
+/** What names a file starts where the program does, not where the configuration file lies. */
+const FILES = new Set([
+  'adminTokenFile',
+  'store.passwordFile',
+  'store.tlsCa',
+  'agents.joinTokenFile',
+  'agents.tlsCert',
+  'agents.tlsKey',
+]);
+/** How each entry of a list is written, separated by blanks or commas. */
+const LISTS: Readonly<Record<string, (word: string) => unknown>> = {
+  nodes: parseNodeFlag,
+  origins: (word) => word,
+  replicas: (word) => word,
+  'store.sentinels': parseEndpointFlag,
+  'store.clusterNodes': parseEndpointFlag,
+  'discovery.sources': parseSource,
+};
+const SECTIONS = ['poll', 'health', 'routing', 'limits', 'log', 'envoy', 'store', 'agents', 'discovery'];
 
 /** Every environment variable that is read, with the setting that it sets: WARMPATH_POLL_INTERVAL is poll.interval. */
 export const ENVIRONMENT: ReadonlyMap<string, Path> = new Map(
@@ -46,17 +81,28 @@ export const ENVIRONMENT: ReadonlyMap<string, Path> = new Map(
   ].map((path) => [variableName(path), path]),
 );
 
+/** Shorter names of some. The full name wins. */
+export const SHORT_NAMES: ReadonlyMap<string, Path> = new Map([
+  ['WARMPATH_REDIS', ['store', 'url']],
+  ['WARMPATH_JOIN_TOKEN', ['agents', 'joinToken']],
+]);
+
 /** What the environment and the flags set, in the order in which they apply: the last one wins. */
 export function readOverrides(env: Environment, flags: ConfigFlags): Override[] {
   const overrides: Override[] = [];
-  for (const [source, path] of ENVIRONMENT) {
+  for (const [source, path] of [...SHORT_NAMES, ...ENVIRONMENT]) {
     const text = env[source]?.trim();
     if (text !== undefined && text !== '') overrides.push({ path, value: fromText(path, text), source });
   }
   for (const [key, source, path] of FLAGS) {
     const value = flags[key];
     if (value === undefined) continue;
-    overrides.push({ path, value: typeof value === 'string' ? value : value.map(parseNodeFlag), source });
+    const entry = LISTS[path.join('.')];
+    overrides.push({
+      path,
+      value: typeof value === 'string' ? value : value.map((word) => entry?.(word)),
+      source,
+    });
   }
   return overrides;
 }
@@ -64,12 +110,18 @@ export function readOverrides(env: Environment, flags: ConfigFlags): Override[] 
 /** The value that the schema expects, from a variable's text; left as text where it does not look right. */
 function fromText(path: Path, text: string): unknown {
   const key = path.join('.');
-  if (key === 'nodes') return words(text).map(parseNodeFlag);
-  if (key === 'origins') return words(text);
-  if (key === 'responseHeaders')
+  const entry = LISTS[key];
+  if (entry !== undefined) return words(text).map(entry);
+  if (FILES.has(key)) return resolve(text);
+  if (BOOLEANS.has(key))
     return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
   if (NUMBERS.has(key) && /^\d{1,9}(?:\.\d{1,9})?$/.test(text)) return Number(text);
   return text;
+}
+
+function parseSource(word: string): unknown {
+  const source = parseDiscoverFlag(word);
+  return source.path === undefined || source.path === '' ? source : { ...source, path: resolve(source.path) };
 }
 
 function words(text: string): string[] {

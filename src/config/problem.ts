@@ -35,7 +35,7 @@ export function describeIssues(error: z.ZodError): Problem[] {
     if (issue.code === 'unrecognized_keys') {
       return issue.keys
         .slice(0, MAX_PROBLEMS + 1)
-        .map((key) => ({ path: [...path, key], message: unknownKey(key, path), atKey: true }));
+        .map((key) => ({ path: [...path, key], message: unknownKey(key, path, issue.input), atKey: true }));
     }
     if (issue.code === 'invalid_key') {
       return [{ path, message: issue.issues[0]?.message ?? issue.message, atKey: true }];
@@ -44,18 +44,21 @@ export function describeIssues(error: z.ZodError): Problem[] {
   });
 }
 
-function unknownKey(key: string, path: Path): string {
-  const known = KNOWN_KEYS.get(path.filter((part) => typeof part === 'string').join('.')) ?? [];
+function unknownKey(key: string, path: Path, section: unknown): string {
+  const place = path.filter((part) => typeof part === 'string').join('.');
+  const kind = typeof section === 'object' && section !== null && 'kind' in section ? section.kind : '';
+  const known = KNOWN_KEYS.get(place) ?? KNOWN_KEYS.get(`${place}:${kind}`) ?? [];
   const meant = suggest(key, known);
   return meant === undefined
     ? `unknown key; known here: ${known.join(', ')}`
     : `unknown key; did you mean "${meant}"?`;
 }
 
+/** Settings whose value no message quotes; a URL may hold a password that does not belong there. */
+const SECRETS: ReadonlySet<unknown> = new Set(['token', 'url', 'password', 'joinToken', 'adminToken']);
+
 function withInput(message: string, input: unknown, path: Path): string {
-  const isSecret = path.at(-1) === 'token' || path.at(-1) === 'url';
-  // A URL may hold a password that does not belong there.
-  if (isSecret && typeof input === 'string') return message;
+  if (SECRETS.has(path.at(-1)) && typeof input !== 'object' && input !== undefined) return message;
   return message.startsWith('expected') && !message.includes(', got ')
     ? `${message}, got ${shown(input)}`
     : message;

@@ -1,16 +1,15 @@
-import { X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
 import { isLoopbackHost, isOwnAddress, type Listener } from '../app/destination.ts';
 import { formatHostPort } from '../app/host-port.ts';
 import type { NodeUrl } from '../fleet/types.ts';
+import { certificateProblem } from './certificates.ts';
+import { expandVariables } from './expand.ts';
 import { deriveNodeName } from './node-url.ts';
 import type { Environment } from './overrides.ts';
 import type { Problem } from './problem.ts';
-import { readBounded } from './read-bounded.ts';
-import { nodeKeys, TOKEN } from './schema.ts';
-
-const MAX_TOKEN_FILE_BYTES = 16 * 1024;
-const MAX_CA_FILE_BYTES = 1024 * 1024;
+import { readSecret, TOKEN_RULE } from './read-secret.ts';
+import { nodeKeys } from './schema.ts';
+import { asRecord } from './section-context.ts';
 
 export interface NodeContext {
   /** Relative paths start here. */
@@ -43,15 +42,9 @@ export function expandTokens(
   const expanded = nodes.map((node, index) => {
     const { token } = asRecord(node);
     if (typeof token !== 'string') return node;
-    const value = token.replace(/\$\{([^}]*)\}/g, (_, variable: string) => {
-      const found = /^[A-Za-z_][A-Za-z0-9_]*$/.test(variable) ? env[variable] : undefined;
-      if (found !== undefined && found !== '') return found;
-      problems.push({
-        path: ['nodes', index, 'token'],
-        message: `the environment variable ${JSON.stringify(variable.slice(0, 64))} is not set`,
-      });
-      return 'unset';
-    });
+    const value = expandVariables(token, env, (message) =>
+      problems.push({ path: ['nodes', index, 'token'], message }),
+    );
     return { ...asRecord(node), token: value };
   });
   return { nodes: expanded, problems };
@@ -108,13 +101,13 @@ export async function resolveNodes(nodes: readonly unknown[], context: NodeConte
     if (tokenFile !== undefined) {
       files.push(tokenFile);
       if (raw.token !== undefined) fail('tokenFile', 'stands beside "token"; give one of them');
-      const read = await readToken(tokenFile);
+      const read = await readSecret(tokenFile, TOKEN_RULE);
       if ('problem' in read) fail('tokenFile', read.problem);
-      else token = read.token;
+      else token = read.secret;
     }
     if (tlsCaFile !== undefined) {
       files.push(tlsCaFile);
-      const problem = await caProblem(tlsCaFile);
+      const problem = await certificateProblem(tlsCaFile);
       if (problem !== undefined) fail('tlsCa', problem);
     }
     extras.push({ name: name ?? '', token, tlsCaFile });
@@ -150,38 +143,4 @@ function noteTwice<Key>(
 function ownListener(url: NodeUrl, { listeners, localIps }: NodeContext): Listener | undefined {
   const ips = isLoopbackHost(url.host) && !/[\d:]$/.test(url.host) ? ['127.0.0.1', '::1'] : [url.host];
   return listeners.find((listener) => ips.some((ip) => isOwnAddress(ip, url.port, [listener], localIps)));
-}
-
-async function readToken(path: string): Promise<{ token: string } | { problem: string }> {
-  try {
-    const token = (await readBounded(path, MAX_TOKEN_FILE_BYTES)).trim();
-    return TOKEN.test(token)
-      ? { token }
-      : { problem: 'the file must hold one token of visible ASCII characters' };
-  } catch (error) {
-    return { problem: `the file ${messageOf(error)}` };
-  }
-}
-
-async function caProblem(path: string): Promise<string | undefined> {
-  let pem: string;
-  try {
-    pem = await readBounded(path, MAX_CA_FILE_BYTES);
-  } catch (error) {
-    return `the file ${messageOf(error)}`;
-  }
-  try {
-    new X509Certificate(pem);
-    return undefined;
-  } catch {
-    return 'the file holds no PEM certificate';
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'cannot be read';
-}
-
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }

@@ -1,8 +1,10 @@
 import * as z from 'zod';
 import type { NodeUrl } from '../fleet/types.ts';
 import { duration } from './duration.ts';
+import { gpuMetricsUrl } from './gpu-metrics-url.ts';
 import { grpcAddress, hostPort } from './host-port.ts';
 import { parseNodeUrl } from './node-url.ts';
+import { portRange } from './port-range.ts';
 import { shown } from './shown.ts';
 import { size } from './size.ts';
 
@@ -23,6 +25,21 @@ const flag = z.boolean('expected true or false');
 /** A token travels in a header: visible ASCII without blanks. `${VAR}` has been replaced before. */
 export const TOKEN = /^[\x21-\x7e]{1,4096}$/;
 
+const gpuMetricsKeys = {
+  url: gpuMetricsUrl,
+  /** Only samples with these labels are this node's. */
+  match: z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'is no name of a Prometheus label'),
+      z
+        .string('expected a text; put numbers and true or false in quotes')
+        .max(256, 'has more than 256 characters'),
+      'expected a section of LABEL: VALUE',
+    )
+    .refine((labels) => Object.keys(labels).length <= 16, 'has more than 16 labels')
+    .prefault({}),
+  interval: duration({ min: '500ms', max: '10m' }).prefault('5s'),
+};
 export const nodeKeys = {
   name: z.string('expected a name').regex(NAME, `expected ${NAME_RULE}`).optional(),
   url: z.string('expected a URL such as "http://gpu1:11434"').transform((value, context): NodeUrl => {
@@ -51,18 +68,7 @@ export const nodeKeys = {
     .prefault({}),
   weight: number('a number from 0.01 to 100', 0.01, 100).prefault(1),
   drain: flag.prefault(false),
-  gpuMetrics: z
-    .strictObject(
-      {
-        url: z.httpUrl('expected a URL such as "http://gpu1:9400/metrics"'),
-        match: z
-          .record(z.string(), z.string('expected a text'), 'expected a section of LABEL: VALUE')
-          .prefault({}),
-        interval: duration({ min: '500ms', max: '10m' }).prefault('5s'),
-      },
-      'expected a section with a "url"',
-    )
-    .optional(),
+  gpuMetrics: z.strictObject(gpuMetricsKeys, 'expected a section with a "url"').optional(),
 };
 export const nodeSchema = z.strictObject(nodeKeys, 'expected a section with a "url"');
 /** A node as the file has it, each value valid by itself. */
@@ -101,35 +107,49 @@ const envoyKeys = {
   drainTime: duration({ min: '0s', max: '1h' }).prefault('30s'),
 };
 
-const endpoint = z.strictObject({ host: text('a host name or IP address'), port: whole(1, 65_535) });
+const endpointKeys = {
+  host: z
+    .string('expected a host name or IP address')
+    .regex(/^[A-Za-z0-9._:-]{1,253}$/, 'expected a host name or IP address (IPv6 without brackets)'),
+  port: whole(1, 65_535),
+};
+const endpoint = z.strictObject(endpointKeys, 'expected a section with "host" and "port"');
+const secret = z
+  .string('expected a text')
+  .min(1, 'must not be empty')
+  .max(4_096, 'has more than 4096 characters');
 const storeKeys = {
+  /** Needed only where nothing below says it: an address makes it redis. */
   kind: oneOf(['memory', 'redis']).optional(),
-  /** redis:// or rediss://; alone enough for `kind: redis`. */
-  url: z
-    .string('expected a URL')
-    .regex(/^rediss?:\/\//, 'expected a URL such as "redis://cache:6379/0"')
-    .optional(),
+  /** redis:// or rediss:// of one server. A user and password in it are taken out, see resolve-store.ts. */
+  url: z.string('expected a URL such as "redis://cache:6379/0"').optional(),
   keyPrefix: z
     .string('expected a text')
     .regex(/^[A-Za-z0-9:._-]{1,64}$/, 'expected 1 to 64 letters, digits, colons, dots, dashes or underscores')
     .prefault('warmpath:'),
   username: text('a name').optional(),
-  password: text('a text').optional(),
+  password: secret.optional(),
   passwordFile: text('a path').optional(),
+  /** rediss:// says the same of a URL. */
+  tls: flag.optional(),
   tlsCa: text('a path').optional(),
-  sentinels: z.array(endpoint, 'expected a list of host and port').max(64).prefault([]),
+  sentinels: z.array(endpoint, 'expected a list of host and port').max(64, 'has more than 64').prefault([]),
   sentinelName: text('a name').prefault('mymaster'),
-  clusterNodes: z.array(endpoint, 'expected a list of host and port').max(1_024).prefault([]),
+  clusterNodes: z
+    .array(endpoint, 'expected a list of host and port')
+    .max(1_024, 'has more than 1024')
+    .prefault([]),
   commandTimeout: duration({ min: '5ms', max: '10s' }).prefault('250ms'),
 };
+/** Short ones could be guessed over the network. */
+export const JOIN_TOKEN = /^[\x21-\x7e]{16,4096}$/;
+export const JOIN_TOKEN_RULE = 'expected 16 or more visible ASCII characters without blanks';
+const guardToken = z.string('expected a text').regex(JOIN_TOKEN, JOIN_TOKEN_RULE);
 const agentsKeys = {
   /** Where agents report to; undefined: nowhere. */
   listen: hostPort.optional(),
-  /** Whoever has it may join as a node. `${VAR}` is replaced. */
-  joinToken: z
-    .string('expected a text')
-    .regex(/^[\x21-\x7e]{16,4096}$/, 'expected 16 or more visible ASCII characters without blanks')
-    .optional(),
+  /** Whoever has it may join as a node. */
+  joinToken: guardToken.optional(),
   joinTokenFile: text('a path').optional(),
   tlsCert: text('a path').optional(),
   tlsKey: text('a path').optional(),
@@ -139,45 +159,67 @@ const agentsKeys = {
   allowLoopback: flag.prefault(false),
 };
 const discoveryInterval = duration({ min: '500ms', max: '24h' });
-const nodePort = whole(1, 65_535).prefault(11_434);
+const dnsName = z
+  .string('expected a DNS name')
+  .regex(
+    /^(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$/,
+    'expected a DNS name such as "ollama.lan"',
+  );
+export const discoverySourceKeys = {
+  /** YAML or JSON list of nodes, as under `nodes`; read again when it changes. */
+  file: { kind: z.literal('file'), path: text('a path') },
+  dns: {
+    kind: z.literal('dns'),
+    name: dnsName,
+    type: oneOf(['A', 'AAAA', 'SRV']).prefault('A'),
+    port: whole(1, 65_535).prefault(11_434),
+    interval: discoveryInterval.prefault('30s'),
+  },
+  /** One Ollama per GPU on this machine. */
+  localhost: {
+    kind: z.literal('localhost'),
+    ports: portRange.prefault('24000-24100'),
+    interval: discoveryInterval.prefault('30s'),
+  },
+  mdns: { kind: z.literal('mdns'), interval: discoveryInterval.prefault('30s') },
+  /** EndpointSlices of a service. */
+  kubernetes: {
+    kind: z.literal('kubernetes'),
+    namespace: z
+      .string('expected a namespace')
+      .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'expected a namespace such as "default"')
+      .prefault('default'),
+    selector: text('a label selector'),
+    port: whole(1, 65_535).optional(),
+    /** Undefined: the pod's own service account, else the user's kubeconfig. */
+    kubeconfig: text('a path').optional(),
+  },
+};
 const discoverySource = z.discriminatedUnion(
   'kind',
   [
-    /** YAML or JSON list of nodes, as under `nodes`; read again when it changes. */
-    z.strictObject({ kind: z.literal('file'), path: text('a path') }),
-    z.strictObject({
-      kind: z.literal('dns'),
-      name: text('a DNS name'),
-      type: oneOf(['A', 'AAAA', 'SRV']).prefault('A'),
-      port: nodePort,
-      interval: discoveryInterval.prefault('30s'),
-    }),
-    /** One Ollama per GPU on this machine. */
-    z.strictObject({
-      kind: z.literal('localhost'),
-      ports: z
-        .string('expected a range')
-        .regex(/^\d{1,5}-\d{1,5}$/, 'expected a range such as "24000-24100"')
-        .prefault('24000-24100'),
-      interval: discoveryInterval.prefault('30s'),
-    }),
-    z.strictObject({ kind: z.literal('mdns'), interval: discoveryInterval.prefault('30s') }),
-    /** EndpointSlices of a service. */
-    z.strictObject({
-      kind: z.literal('kubernetes'),
-      namespace: text('a namespace').prefault('default'),
-      selector: text('a label selector'),
-      port: whole(1, 65_535).optional(),
-      /** Undefined: the pod's own service account, else the user's kubeconfig. */
-      kubeconfig: text('a path').optional(),
-    }),
+    z.strictObject(discoverySourceKeys.file),
+    z.strictObject(discoverySourceKeys.dns),
+    z.strictObject(discoverySourceKeys.localhost),
+    z.strictObject(discoverySourceKeys.mdns),
+    z.strictObject(discoverySourceKeys.kubernetes),
   ],
-  'expected "kind" to be one of file, dns, localhost, mdns, kubernetes',
+  {
+    error: ({ input }) => {
+      const kinds = Object.keys(discoverySourceKeys).join(', ');
+      return typeof input === 'object' && input !== null && 'kind' in input
+        ? `expected one of ${kinds}, got ${shown(input.kind)}`
+        : `expected a section whose "kind" is one of ${kinds}`;
+    },
+  },
 );
 const discoveryKeys = {
   /** Who joins without being approved: agents with the token; all of the local network; nobody. */
   trust: oneOf(['token', 'lan', 'manual']).prefault('token'),
-  sources: z.array(discoverySource, 'expected a list of sources').max(64).prefault([]),
+  sources: z
+    .array(discoverySource, 'expected a list of sources')
+    .max(64, 'has more than 64 sources')
+    .prefault([]),
   maxNodes: whole(1, MAX_NODES).prefault(1_000),
 };
 
@@ -186,6 +228,9 @@ const ORIGIN = /^(?:\*|[a-zA-Z][a-zA-Z0-9+.-]{0,30}:\/\/[A-Za-z0-9.*_[\]-]{1,253
 export const settingsKeys = {
   listen: hostPort.prefault('0.0.0.0:11434'),
   admin: hostPort.prefault('127.0.0.1:9411'),
+  /** Lets `warmpath nodes` change the fleet from other machines; `adminTokenFile` holds it in a file. */
+  adminToken: guardToken.optional(),
+  adminTokenFile: text('a path').optional(),
   grpc: grpcAddress.optional(),
   stateDir: text('a path').optional(),
   nodes: z
@@ -210,17 +255,18 @@ export const settingsKeys = {
   envoy: section(envoyKeys),
   store: section(storeKeys),
   /** gRPC addresses of other control planes that our Envoy may ask, beside our own. */
-  replicas: z.array(grpcAddress, 'expected a list of addresses').max(16).prefault([]),
+  replicas: z.array(grpcAddress, 'expected a list of addresses').max(16, 'has more than 16').prefault([]),
   agents: section(agentsKeys),
   discovery: section(discoveryKeys),
 };
 export const settingsSchema = z.strictObject(settingsKeys, 'expected a section of KEY: VALUE');
 export type Settings = z.output<typeof settingsSchema>;
 
-/** The keys that are known at each place, by path without list indices. */
+/** The keys that are known at each place, by path without list indices; after a colon the `kind` that they go with. */
 export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['', Object.keys(settingsKeys)],
   ['nodes', Object.keys(nodeKeys)],
+  ['nodes.gpuMetrics', Object.keys(gpuMetricsKeys)],
   ['poll', Object.keys(pollKeys)],
   ['health', Object.keys(healthKeys)],
   ['routing', Object.keys(routingKeys)],
@@ -228,8 +274,13 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['log', Object.keys(logKeys)],
   ['envoy', Object.keys(envoyKeys)],
   ['store', Object.keys(storeKeys)],
+  ['store.sentinels', Object.keys(endpointKeys)],
+  ['store.clusterNodes', Object.keys(endpointKeys)],
   ['agents', Object.keys(agentsKeys)],
   ['discovery', Object.keys(discoveryKeys)],
+  ...Object.entries(discoverySourceKeys).map(
+    ([kind, keys]) => [`discovery.sources:${kind}`, Object.keys(keys)] as const,
+  ),
 ]);
 
 function section<Shape extends z.ZodRawShape>(shape: Shape) {

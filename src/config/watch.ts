@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type FSWatcher, watch as watchPaths } from 'chokidar';
 import type { Clock } from '../app/ports.ts';
+import type { Config } from './config.ts';
 import { type ConfigDiff, diffConfig, isEmptyDiff } from './diff.ts';
 import type { LoadedConfig } from './load.ts';
 import { ConfigError } from './problem.ts';
@@ -128,7 +129,7 @@ class Watcher implements ConfigWatcher {
     const before = this.#current.config;
     try {
       const loaded = await this.#options.load();
-      if (before.nodes.length > 0 && loaded.config.nodes.length === 0) {
+      if (before.nodes.length > 0 && !mayHaveNodes(loaded.config)) {
         return {
           kind: 'refused',
           reason: `it names no node any more; the ${before.nodes.length} known ones stay`,
@@ -184,6 +185,11 @@ class Watcher implements ConfigWatcher {
         this.#changed();
     }
   }
+}
+
+/** Nodes may also come by themselves. */
+function mayHaveNodes({ nodes, discovery, agents }: Config): boolean {
+  return nodes.length > 0 || discovery.sources.length > 0 || agents.listen !== undefined;
 }
 
 /** Changes when the content of a file does; symbolic links are followed. */

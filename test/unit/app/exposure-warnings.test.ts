@@ -1,7 +1,13 @@
 import { expect, it } from 'vitest';
-import { exposureWarnings } from '../../../src/app/exposure-warnings.ts';
+import { exposureWarnings as warningsOf } from '../../../src/app/exposure-warnings.ts';
+import type { Config } from '../../../src/config/config.ts';
+import { loadConfig } from '../../../src/config/load.ts';
 
 const admin = { host: '127.0.0.1', port: 9411 };
+const defaults = (await loadConfig({ env: { HOME: '/home/me' }, localIps: [] })).config;
+const exposureWarnings = (fields: Partial<Config>) => warningsOf({ ...defaults, ...fields });
+const redis = (fields: Partial<Config['store']>) =>
+  exposureWarnings({ store: { ...defaults.store, kind: 'redis', ...fields } });
 
 it.each(['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', 'localhost', 'a.localhost'])(
   'S21: %s is this machine only',
@@ -12,7 +18,7 @@ it.each(['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', 'localhost', 'a.lo
 
 it('S21: a Unix socket is this machine only', () => {
   expect(exposureWarnings({ admin, grpc: { kind: 'unix', path: '/run/x.sock' } })).toEqual([]);
-  expect(exposureWarnings({ admin, grpc: undefined })).toEqual([]);
+  expect(exposureWarnings({ admin })).toEqual([]);
 });
 
 it.each(['0.0.0.0', '::', '::ffff:10.0.0.1', '192.168.1.5', 'gateway.lan', 'localhost.evil.example'])(
@@ -25,3 +31,29 @@ it.each(['0.0.0.0', '::', '::ffff:10.0.0.1', '192.168.1.5', 'gateway.lan', 'loca
     ]);
   },
 );
+
+it.each([
+  ['redis://127.0.0.1:6379', {}],
+  ['rediss://[::1]:6379', {}],
+  ['rediss://cache.lan:6379', { password: 'sesame', tls: true }],
+])('S28: says nothing of Redis at %s', (url, fields) => {
+  expect(redis({ url, ...fields })).toEqual([]);
+});
+
+it('S28: warns of Redis beyond this machine without a password or without TLS', () => {
+  const password = expect.stringContaining('Redis at cache.lan is used without a password');
+  const tls = expect.stringContaining('Redis at cache.lan is reached without TLS');
+  expect(redis({ url: 'redis://cache.lan:6379' })).toEqual([password, tls]);
+  expect(redis({ url: 'rediss://cache.lan:6379', tls: true })).toEqual([password]);
+  expect(redis({ clusterNodes: [{ host: 'cache.lan', port: 1 }], password: 'sesame' })).toEqual([tls]);
+});
+
+it('S19: warns of agents that report in the clear beyond this machine, and of trust in the whole network', () => {
+  const agents = { ...defaults.agents, listen: { host: '0.0.0.0', port: 1 } };
+  expect(exposureWarnings({ agents })).toEqual([expect.stringContaining('without TLS')]);
+  expect(exposureWarnings({ agents: { ...agents, tlsCert: '/c', tlsKey: '/k' } })).toEqual([]);
+  expect(exposureWarnings({ agents: { ...agents, listen: { host: '127.0.0.1', port: 1 } } })).toEqual([]);
+  expect(exposureWarnings({ discovery: { ...defaults.discovery, trust: 'lan' } })).toEqual([
+    expect.stringContaining('discovery.trust is lan'),
+  ]);
+});

@@ -33,7 +33,8 @@ it('takes another order of nodes as no change', async () => {
 
 it('applies what can change while running', async () => {
   const next = await parse(
-    `${base}poll: { interval: 2s, jitter: 0 }\nhealth: { downAfter: 5 }\nrouting: { maxAttempts: 4 }\nlog: { level: debug }\n`,
+    `${base}poll: { interval: 2s, jitter: 0 }\nhealth: { downAfter: 5 }\nrouting: { maxAttempts: 4 }\nlog: { level: debug }\n` +
+      'agents: { maxNodes: 5 }\ndiscovery: { trust: manual, sources: [{ kind: mdns }] }\nadminToken: 0123456789abcdef\n',
   );
   const diff = diffConfig(await parse(base), next, none);
   expect(diff.hot).toEqual([
@@ -41,7 +42,11 @@ it('applies what can change while running', async () => {
     'poll.jitter',
     'health.downAfter',
     'routing.maxAttempts',
+    'discovery.trust',
+    'discovery.sources',
+    'adminToken',
     'log.level',
+    'agents.maxNodes',
   ]);
   expect(diff.needsRestart).toEqual([]);
   expect(diff.applied).toEqual(next);
@@ -57,6 +62,9 @@ it.each([
   ['origins: ["app://*"]', ['origins']],
   ['log: { format: json }', ['log.format']],
   ['envoy: { concurrency: 3 }', ['envoy.concurrency']],
+  ['store: { url: "redis://:secret@a" }', ['store.kind', 'store.url', 'store.password']],
+  ['replicas: ["10.0.0.1:1"]', ['replicas']],
+  ['agents: { listen: "127.0.0.1:1", joinToken: 0123456789abcdef }', ['agents.joinToken', 'agents.listen']],
 ])('leaves %s to a restart, and keeps the old value until then', async (line, want) => {
   const previous = await parse(base);
   const diff = diffConfig(previous, await parse(`${base}${line}\n`), none);

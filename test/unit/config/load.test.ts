@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
 import { ENVIRONMENT } from '../../../src/config/overrides.ts';
+import { discoverySourceKeys } from '../../../src/config/schema.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { loadText, problemsOf, variable } from './load-text.ts';
 
@@ -42,6 +43,18 @@ describe('without a file', () => {
       origins: [],
       log: { level: 'info', format: 'auto' },
       envoy: { drainTime: 30_000 },
+      store: {
+        kind: 'memory',
+        keyPrefix: 'warmpath:',
+        tls: false,
+        sentinels: [],
+        sentinelName: 'mymaster',
+        clusterNodes: [],
+        commandTimeout: 250,
+      },
+      replicas: [],
+      agents: { maxNodes: 1_000, allowLoopback: false },
+      discovery: { trust: 'token', sources: [], maxNodes: 1_000 },
     });
   });
 
@@ -249,9 +262,24 @@ describe('warmpath.example.yaml', () => {
   });
 
   it('is valid with its examples taken in, and shows every setting there is', async () => {
-    const all = text.replace(/^( *)# ((?:grpc|stateDir|path|concurrency): )/gm, '$1$2');
-    const { config } = await loadText(all, { env: { ...env, GPU2_TOKEN: 'sesame' } });
+    const secrets = { GPU2_TOKEN: 'sesame', REDIS_PASSWORD: 'open', WARMPATH_JOIN_TOKEN: 'joinjoinjoinjoin' };
+    const examples = { ...env, ...secrets, WARMPATH_OPERATOR_TOKEN: 'adminadminadmin!' };
+    const known =
+      'grpc|stateDir|path|concurrency|adminToken|url|kind|username|password|tls|listen|joinToken|sources';
+    const all = text
+      .replace(new RegExp(`^( *)# ((?:${known}): |sources:)`, 'gm'), '$1$2')
+      .replace(/^( *)# {3}- \{/gm, '$1  - {');
+    const { config } = await loadText(all, { env: examples });
     expect(config.envoy).toEqual({ path: '/usr/local/bin/envoy', concurrency: 4, drainTime: 30_000 });
-    for (const path of ENVIRONMENT.values()) expect(all).toMatch(new RegExp(`^ *${path.at(-1)}:`, 'm'));
+    expect(config.store).toMatchObject({ kind: 'redis', url: 'rediss://cache.lan:6379/0', password: 'open' });
+    expect(config.agents.listen?.port).toBe(9_413);
+    expect(config.discovery.sources.map(({ kind }) => kind).sort()).toEqual(
+      ['dns', 'file', 'kubernetes', 'localhost', 'mdns'].sort(),
+    );
+    // Alternatives of one another cannot all be taken in.
+    for (const path of ENVIRONMENT.values())
+      expect(all).toMatch(new RegExp(`^ *(?:# )?${path.at(-1)}:`, 'm'));
+    for (const keys of Object.values(discoverySourceKeys))
+      for (const key of Object.keys(keys)) expect(all).toMatch(new RegExp(`^ *- \\{.*\\b${key}: `, 'm'));
   });
 });

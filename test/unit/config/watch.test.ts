@@ -81,6 +81,13 @@ describe('asked to reload', () => {
     expect((await watcher.reload()).kind).toBe('applied');
   });
 
+  it('lets the last named node go where others are found', async () => {
+    const { file, watcher, applied } = await watching();
+    writeFileSync(file, 'discovery: { sources: [{ kind: mdns }] }\n');
+    expect((await watcher.reload()).kind).toBe('applied');
+    expect(applied.at(-1)).toEqual([]);
+  });
+
   it('keeps the old configuration when the file is gone', async () => {
     const { file, watcher } = await watching();
     rmSync(file);
