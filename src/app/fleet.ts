@@ -92,10 +92,10 @@ export class Fleet {
     for (const [id, spec] of wanted) {
       const known = this.#nodes.get(id);
       if (known?.spec === spec && !areParamsNew) continue;
-      const isSame = known !== undefined && sameUrl(known.spec, spec);
+      const next = known === undefined ? newNode(spec, now) : continued(known, spec, now);
       if (known === undefined) this.#addresses.join(id);
-      else if (!isSame) this.#addresses.remove(known);
-      this.#nodes.set(id, isSame ? { ...known, spec } : newNode(spec, now));
+      else if (next.address !== known.address) this.#addresses.remove(known);
+      this.#nodes.set(id, next);
       this.#urgent.add(id);
     }
     this.#endpointChanged();
@@ -120,6 +120,16 @@ export class Fleet {
     if (after.health.status === before.health.status) return;
     const change = { node: id, from: before.health.status, to: after.health.status, record: after };
     for (const listener of this.#onStatus) listener(change);
+  }
+
+  /** Takes over what is known of a node from elsewhere; `change` answers the record to go on with. */
+  restore(id: NodeId, change: (record: NodeRecord) => NodeRecord): void {
+    const before = this.#nodes.get(id);
+    const after = before && change(before);
+    if (after === undefined || after === before) return;
+    this.#nodes.set(id, after);
+    if (after.address !== before?.address) this.#indexAddresses();
+    this.#changed();
   }
 
   /** The node behind `ip:port`, as Envoy names it in its logs. */
