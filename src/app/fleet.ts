@@ -68,8 +68,8 @@ export class Fleet {
     // Of the first snapshot nothing may be missing: there is none before it.
     const changes: Change[] = [];
     const limit = current === undefined ? Number.POSITIVE_INFINITY : SLICE;
-    this.#take(this.#urgent, changes, limit);
-    this.#take(this.#dirty, changes, limit);
+    this.#pick(this.#urgent, changes, limit);
+    this.#pick(this.#dirty, changes, limit);
     this.#snapshot = this.#builder.next(changes, now, this.#params);
     return this.#snapshot;
   }
@@ -106,30 +106,13 @@ export class Fleet {
   observe(id: NodeId, observation: Observation): void {
     const before = this.#nodes.get(id);
     if (before === undefined) return;
-    const after = observe(before, observation, this.#params, this.#clock.now());
-    if (after === before) return;
-    this.#nodes.set(id, after);
-    const isUrgent = after.health.status !== before.health.status || after.drains !== before.drains;
-    (isUrgent ? this.#urgent : this.#dirty).add(id);
-    if (after.address !== before.address) {
-      this.#addresses.remove(before);
-      this.#addresses.add(after);
-    }
-    if (concernsEnvoy(before, after)) this.#endpointChanged();
-    this.#changed();
-    if (after.health.status === before.health.status) return;
-    const change = { node: id, from: before.health.status, to: after.health.status, record: after };
-    for (const listener of this.#onStatus) listener(change);
+    this.#put(id, before, observe(before, observation, this.#params, this.#clock.now()));
   }
 
   /** Takes over what is known of a node from elsewhere; `change` answers the record to go on with. */
   restore(id: NodeId, change: (record: NodeRecord) => NodeRecord): void {
     const before = this.#nodes.get(id);
-    const after = before && change(before);
-    if (after === undefined || after === before) return;
-    this.#nodes.set(id, after);
-    if (after.address !== before?.address) this.#indexAddresses();
-    this.#changed();
+    if (before !== undefined) this.#put(id, before, change(before));
   }
 
   /** The node behind `ip:port`, as Envoy names it in its logs. */
@@ -151,7 +134,40 @@ export class Fleet {
     this.#onStatus.push(listener);
   }
 
-  #take(from: Set<NodeId>, changes: Change[], limit: number): void {
+  #put(id: NodeId, before: NodeRecord, after: NodeRecord): void {
+    if (after === before) return;
+    this.#nodes.set(id, after);
+    const isUrgent = after.health.status !== before.health.status || after.drains !== before.drains;
+    (isUrgent ? this.#urgent : this.#dirty).add(id);
+    if (after.address !== before.address) {
+      this.#addresses.remove(before);
+      this.#addresses.add(after);
+    }
+    if (concernsEnvoy(before, after)) this.#endpointChanged();
+    this.#changed();
+    if (after.health.status === before.health.status) return;
+    const change = { node: id, from: before.health.status, to: after.health.status, record: after };
+    for (const listener of this.#onStatus) listener(change);
+  }
+
+  #take(before: NodeRecord, after: NodeRecord): void {
+    if (after === before) return;
+    const { id } = before.spec;
+    this.#nodes.set(id, after);
+    const isUrgent = after.health.status !== before.health.status || after.drains !== before.drains;
+    (isUrgent ? this.#urgent : this.#dirty).add(id);
+    if (after.address !== before.address) {
+      this.#addresses.remove(before);
+      this.#addresses.add(after);
+    }
+    if (concernsEnvoy(before, after)) this.#endpointChanged();
+    this.#changed();
+    if (after.health.status === before.health.status) return;
+    const change = { node: id, from: before.health.status, to: after.health.status, record: after };
+    for (const listener of this.#onStatus) listener(change);
+  }
+
+  #pick(from: Set<NodeId>, changes: Change[], limit: number): void {
     for (const id of from) {
       if (changes.length >= limit) break;
       from.delete(id);

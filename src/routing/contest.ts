@@ -29,16 +29,17 @@ interface Rules {
 
 /**
  * One ranking among the nodes that know a model. Those that have it in memory come first, then those that load it, then
- * the cold ones, as soon as they can still get into the list at all. Up to `maxWarmNodes` and `maxColdNodes` of each
- * kind all are looked at, and nothing is missed; beyond, chance chooses so many that may take the request.
+ * the cold ones, as long as they can still get into the list at all. Where no more than `maxColdNodes` know the model
+ * and no more than `maxWarmNodes` have it in memory, all are looked at and nothing is missed. Beyond that chance chooses
+ * so many of each kind that may take the request, and these may be missed: a node that is better than all of its kind
+ * in the sample; all of a kind of which fewer than one in some hundred may take it; nodes that load the model, where
+ * more than `maxRunningNodes` run it. Never missed is that somebody can take the request.
  */
 export class Contest {
   readonly #rules: Rules;
   readonly #settled: Shortlist<Entry>;
   readonly #cold: Shortlist<Entry>;
   readonly #rejected: { id: string; reason: RejectReason }[] = [];
-  /** The least that a load costs on a node of weight 1. */
-  readonly #quickestLoad: number;
   #loads = 0;
 
   constructor(rules: Rules) {
@@ -47,52 +48,74 @@ export class Contest {
     this.#rules = rules;
     this.#settled = new Shortlist(attempts, random);
     this.#cold = new Shortlist(attempts, random);
-    this.#quickestLoad = params.loadStartSeconds * params.loadLeftShare;
   }
 
   /** `heaviest`: no node's weight is larger. */
   run(candidates: Candidates, byId: FleetSnapshot['byId'], heaviest: number): Ranking {
-    if (this.#rules.request.endpoint.operation === 'show') this.#visitAny(candidates);
-    else this.#visitAll(candidates, byId, heaviest);
+    const { nodes, knowing, warm } = candidates;
+    const { request, params, random } = this.#rules;
+    const isAny = request.endpoint.operation === 'show';
+    if (isAny) visitSome(knowing, params.maxColdNodes, random, (at) => this.#enter(nodes[at]));
+    else {
+      visitSome(warm, params.maxWarmNodes, random, (at) => this.#enter(nodes[at]));
+      if (knowing.length <= params.maxColdNodes) this.#visitUnloaded(candidates);
+      else this.#sampleUnloaded(candidates, byId, heaviest > 0 ? heaviest : 1);
+    }
+    if (this.#isEmpty) this.#search(candidates);
     return this.#result(candidates);
   }
 
-  /** The operation needs no loaded model: all nodes are of one kind. */
-  #visitAny({ nodes, knowing }: Candidates): void {
-    const { params, random } = this.#rules;
-    visitSome(knowing, params.maxColdNodes, random, (at) => this.#enter(nodes[at]));
+  get #isEmpty(): boolean {
+    return this.#settled.items.length === 0 && this.#cold.items.length === 0;
   }
 
-  #visitAll({ nodes, knowing, warm }: Candidates, byId: FleetSnapshot['byId'], heaviest: number): void {
+  /** All nodes without the model in memory; those that cannot get into the list are passed over as early as possible. */
+  #visitUnloaded({ nodes, knowing }: Candidates): void {
+    const { key } = this.#rules.request.model;
+    for (const at of knowing) {
+      const node = nodes[at];
+      if (node === undefined || node.warm.has(key)) continue;
+      if (!this.#isBeyond(weightOf(node), this.#rules.params.loadLeftShare)) this.#enter(node);
+      else this.#rejectReason(node);
+    }
+  }
+
+  #sampleUnloaded({ nodes, knowing }: Candidates, byId: FleetSnapshot['byId'], heaviest: number): void {
     const { request, inflight, params, random } = this.#rules;
     const { key } = request.model;
-    visitSome(warm, params.maxWarmNodes, random, (at) => this.#enter(nodes[at]));
-    const isSampled = knowing.length > params.maxColdNodes;
-    // Nodes that cannot get into the list any more are passed over before they cost anything.
-    if (isSampled && this.#isBeyond(heaviest > 0 ? heaviest : 1)) return;
-    if (isSampled) this.#visitLoading(byId);
+    if (this.#isBeyond(heaviest, params.loadLeftShare)) return;
+    this.#visitLoading(byId);
+    if (this.#isBeyond(heaviest, 1)) return;
     visitSome(knowing, params.maxColdNodes, random, (at) => {
       const node = nodes[at];
-      if (node === undefined || node.warm.has(key)) return false;
-      if (this.#isBeyond(weightOf(node))) return this.#rejectReason(node) === undefined;
-      if (isSampled && inflight.onModel(node.id, key) > 0) return false;
+      if (node === undefined || node.warm.has(key) || inflight.onModel(node.id, key) > 0) return false;
       return this.#enter(node);
     });
+  }
+
+  /** The samples found nobody: one node in a thousand is better than none. */
+  #search({ nodes, knowing }: Candidates): void {
+    const { params } = this.#rules;
+    let left = params.maxColdNodes;
+    for (const at of knowing) {
+      if (this.#enter(nodes[at])) left -= 1;
+      if (left === 0) return;
+    }
   }
 
   /** A sample of the cold nodes would miss most of the few that load the model now. */
   #visitLoading(byId: FleetSnapshot['byId']): void {
     const { request, inflight, params } = this.#rules;
     const { key } = request.model;
-    const seen = new Set<NodeView>();
-    let left = params.maxLoadingNodes;
+    const loading = new Set<NodeView>();
+    let left = params.maxRunningNodes;
     for (const id of inflight.nodesRunning(key)) {
-      if (left === 0) return;
+      if (left === 0 || loading.size === params.maxColdNodes) return;
       left -= 1;
       const node = byId.get(id);
-      if (node === undefined || node.warm.has(key) || seen.has(node)) continue;
+      if (node === undefined || node.warm.has(key) || loading.has(node)) continue;
       if (inflight.onModel(id, key) === 0) continue;
-      seen.add(node);
+      loading.add(node);
       this.#enter(node);
     }
   }
@@ -117,9 +140,9 @@ export class Contest {
     return reason;
   }
 
-  /** Whether the list is full of nodes that cost less than any load on a node of this weight. */
-  #isBeyond(weight: number): boolean {
-    return this.#settled.worst < this.#quickestLoad / weight - 0.01;
+  /** Whether the list is full of nodes that cost less than that share of any load on a node of this weight. */
+  #isBeyond(weight: number, share: number): boolean {
+    return this.#settled.worst < (this.#rules.params.loadStartSeconds * share) / weight - 0.01;
   }
 
   #result({ nodes, knowing }: Candidates): Ranking {

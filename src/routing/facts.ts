@@ -17,7 +17,7 @@ export interface Facts {
   /** Running requests: all of the node's, and those for this model. */
   readonly onNode: number;
   readonly onModel: number;
-  /** Size of the model on disk, bytes. */
+  /** Size of the model on disk, bytes; 0 where nothing must be loaded. */
   readonly sizeBytes: number;
   /** How long a request for the model holds a slot. */
   readonly serviceSeconds: number;
@@ -39,12 +39,14 @@ export function factsOf(
   const onModel = onNode === 0 ? 0 : inflight.onModel(node.id, key);
   const stuck = stuckState(node.stuckModels, key, now);
   const serviceMs = node.serviceMs.get(key);
+  const state = modelState(request, node.warm.get(key), onModel);
+  const isLoaded = state === 'warm' || state === 'none';
   return {
     node,
-    state: modelState(request, node.warm.get(key), onModel),
+    state,
     onNode,
     onModel,
-    sizeBytes: node.models.get(key)?.sizeBytes ?? params.defaultModelBytes,
+    sizeBytes: isLoaded ? 0 : (node.models.get(key)?.sizeBytes ?? params.defaultModelBytes),
     serviceSeconds: serviceMs === undefined ? serviceSeconds(request, params) : serviceMs / 1000,
     weight: weightOf(node),
     isStuck: stuck === 'stuck',

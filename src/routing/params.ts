@@ -8,13 +8,13 @@ export interface RoutingParams {
   /**
    * Nodes with the model in memory that one decision looks at; where there are more, chance chooses which. Then each
    * node has the same chance, and the best `share` of them are all missed with one of `(1 - share) ** maxWarmNodes`:
-   * the best percent about once in 150 decisions at 500.
+   * the best percent once in 13 decisions at 256, and then one of the next best is taken.
    */
   readonly maxWarmNodes: number;
   /** The same for nodes without it. */
   readonly maxColdNodes: number;
-  /** Nodes with running requests for a model of which one decision finds out whether they still load it. */
-  readonly maxLoadingNodes: number;
+  /** Of so many nodes with running requests for the model, the oldest first, one decision finds out who still loads it. */
+  readonly maxRunningNodes: number;
   /** How long a warm, idle node may take to its first byte. */
   readonly firstByteTimeoutMs: number;
   /** How much longer it may take where the model must be loaded. */
@@ -83,9 +83,9 @@ export interface RoutingParams {
 
 export const DEFAULT_ROUTING: RoutingParams = {
   maxAttempts: 3,
-  maxWarmNodes: 500,
-  maxColdNodes: 500,
-  maxLoadingNodes: 2_000,
+  maxWarmNodes: 256,
+  maxColdNodes: 256,
+  maxRunningNodes: 1_000,
   firstByteTimeoutMs: 60_000,
   loadTimeoutMs: 300_000,
   answerTimeoutMs: 600_000,

@@ -1,10 +1,11 @@
 /** Places a golden section apart spread evenly, however many of them are taken. */
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
+/** Items that are out of the question may take so many times the places of a sample before it ends. */
+const VISITS_PER_PLACE = 4;
 
 /**
  * Visits `items`: all in their order where they are no more than `most`; else from a random start in an even spread,
- * until `most` visits counted. A visit that answers false does not count, so that items which are out of the question
- * cost others no place.
+ * until `most` visits counted, but no more than four times as many. A visit that answers false does not count.
  */
 export function visitSome(
   items: readonly number[],
@@ -14,10 +15,11 @@ export function visitSome(
 ): void {
   const { length } = items;
   const isAll = length <= most;
+  const visits = isAll ? length : Math.min(length, most * VISITS_PER_PLACE);
   let at = isAll ? 0 : Math.floor(random() * length);
   const step = isAll ? 1 : coprimeStep(length);
   let left = most;
-  for (let visited = 0; visited < length && left > 0; visited += 1) {
+  for (let visited = 0; visited < visits && left > 0; visited += 1) {
     const item = items[at];
     if (item !== undefined && visit(item)) left -= 1;
     at += step;
