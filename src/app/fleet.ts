@@ -150,23 +150,6 @@ export class Fleet {
     for (const listener of this.#onStatus) listener(change);
   }
 
-  #take(before: NodeRecord, after: NodeRecord): void {
-    if (after === before) return;
-    const { id } = before.spec;
-    this.#nodes.set(id, after);
-    const isUrgent = after.health.status !== before.health.status || after.drains !== before.drains;
-    (isUrgent ? this.#urgent : this.#dirty).add(id);
-    if (after.address !== before.address) {
-      this.#addresses.remove(before);
-      this.#addresses.add(after);
-    }
-    if (concernsEnvoy(before, after)) this.#endpointChanged();
-    this.#changed();
-    if (after.health.status === before.health.status) return;
-    const change = { node: id, from: before.health.status, to: after.health.status, record: after };
-    for (const listener of this.#onStatus) listener(change);
-  }
-
   #pick(from: Set<NodeId>, changes: Change[], limit: number): void {
     for (const id of from) {
       if (changes.length >= limit) break;
