@@ -1,16 +1,17 @@
+import { z } from 'zod';
 import type { ModelKey, NodeId } from '../fleet/types.ts';
 import type { Lease } from './contract.ts';
+import { parseJson } from './json.ts';
 
-const SEPARATOR = '\0';
+const name = z.string().min(1).max(512);
+const pairSchema = z.tuple([name, name]);
 
-/** A node and a model as one text, as it is written in Redis: neither name may contain a NUL. */
+/** A node and a model as one text, written as it is in Redis: `["n1","llama3:8b"]`. */
 export function pairOf({ node, model }: Pick<Lease, 'node' | 'model'>): string {
-  return `${node}${SEPARATOR}${model}`;
+  return JSON.stringify([node, model]);
 }
 
 /** Undefined where the text is not one that `pairOf` writes. */
 export function parsePair(pair: string): readonly [NodeId, ModelKey] | undefined {
-  const at = pair.indexOf(SEPARATOR);
-  if (at <= 0 || at === pair.length - 1 || pair.includes(SEPARATOR, at + 1)) return undefined;
-  return [pair.slice(0, at), pair.slice(at + 1)];
+  return pairSchema.safeParse(parseJson(pair)).data;
 }

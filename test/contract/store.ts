@@ -27,7 +27,15 @@ export function release(id: string): LeaseChange {
   return { kind: 'release', id };
 }
 export function info(id: string, fields: Partial<ReplicaInfo> = {}): ReplicaInfo {
-  return { id, version: '1.2.3', startedAt: '2026-01-01T00:00:00.000Z', inflight: 0, waiting: 0, ...fields };
+  return {
+    id,
+    version: '1.2.3',
+    startedAt: '2026-01-01T00:00:00.000Z',
+    inflight: 0,
+    waiting: 0,
+    hasEnvoy: false,
+    ...fields,
+  };
 }
 /** Written `{ a: { 'n1 m:latest': 2 } }`. */
 export function plain(counts: ReadonlyMap<string, InflightCounts>): Record<string, Record<string, number>> {
