@@ -14,7 +14,7 @@ const nodeDocument = z.strictObject({
   identity: z.string().min(1).max(512).optional(),
   url: z.string().max(512),
   source: z.enum(['config', 'file', 'dns', 'localhost', 'mdns', 'kubernetes', 'agent']),
-  sourceKey: z.string().max(512),
+  sourceKey: z.string().max(8_192),
   labels: z.record(z.string().max(64), z.string().max(256)),
   /** left: its source let it go and its requests have ended; kept for a day, so that every replica hears of it. */
   state: z.enum(['candidate', 'member', 'removed', 'left']),

@@ -191,7 +191,7 @@ export class OllamaClient {
 }
 
 /** A lookup that knows one answer. Sockets to an IP literal do not ask at all. */
-function pinned(ip: string): LookupFunction {
+export function pinned(ip: string): LookupFunction {
   const family = isIP(ip);
   return (_hostname, options, callback) => {
     if (options.all === true) callback(null, [{ address: ip, family }]);
