@@ -4,6 +4,7 @@ import { STATUS } from '../app/status.ts';
 import { RouterError } from '../request/errors.ts';
 import type { AdminSource } from './admin-source.ts';
 import { createHostGuard } from './host-guard.ts';
+import { addNodeRoutes, isNodeWrite, type NodeRoutesOptions, nodeAdminStatus } from './nodes-routes.ts';
 import { statusReport } from './status-report.ts';
 
 const MAX_DECISIONS = 1000;
@@ -14,6 +15,8 @@ export interface AdminOptions {
   /** Host names that may be asked for, beside `localhost` and IP literals. */
   readonly allowedHosts: Iterable<string>;
   readonly metrics: { readonly contentType: string; render(): Promise<string> };
+  /** What operators may do to nodes; undefined: nothing, the server is read-only. */
+  readonly nodes?: NodeRoutesOptions;
   /** A request failed inside; the reply tells no more than that. */
   readonly onError: (error: unknown) => void;
 }
@@ -27,7 +30,7 @@ const decisionsQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MAX_DECISIONS).default(100),
 });
 
-/** Operators' view of a running Warmpath: health, metrics, status, decisions. Read-only; the caller listens. */
+/** Operators' view of a running Warmpath: health, metrics, status, decisions; changes to nodes. The caller listens. */
 export function createAdminServer(source: AdminSource, options: AdminOptions): FastifyInstance {
   const server = fastify({
     logger: false,
@@ -50,7 +53,8 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
     if (!isAllowedHost(request.headers.host)) {
       return refuse(reply, 421, 'this host name is not served here; use the IP address or localhost');
     }
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (!isRead && !(options.nodes !== undefined && isNodeWrite(request.method, request.url))) {
       reply.header('allow', 'GET, HEAD');
       return refuse(reply, 405, 'this interface is read-only');
     }
@@ -59,16 +63,29 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
   server.setErrorHandler((error, _request, reply) => {
     if (error instanceof z.ZodError) return refuse(reply, 400, describe(error));
     if (error instanceof RouterError) return refuse(reply, STATUS[error.code].http, error.message);
+    const refused = nodeAdminStatus(error);
+    if (refused !== undefined) return refuse(reply, refused.status, refused.message);
     const status = clientErrorOf(error);
     if (status !== undefined) return refuse(reply, status, 'bad request');
     options.onError(error);
     return refuse(reply, 500, 'internal error');
   });
 
+  if (options.nodes !== undefined) addNodeRoutes(server, source, options.nodes);
+  const nodes = options.nodes === undefined ? [] : ['/nodes'];
   server.get('/', () => ({
     name: 'warmpath',
     version: source.version,
-    paths: ['/status', '/metrics', '/healthz', '/readyz', '/decisions', '/decisions/{id}', '/explain?model='],
+    paths: [
+      '/status',
+      ...nodes,
+      '/metrics',
+      '/healthz',
+      '/readyz',
+      '/decisions',
+      '/decisions/{id}',
+      '/explain?model=',
+    ],
   }));
   server.get('/healthz', () => ({ status: 'ok' }));
   server.get('/readyz', (_request, reply) => {
@@ -105,5 +122,5 @@ function clientErrorOf(error: unknown): number | undefined {
 }
 
 function describe(error: z.ZodError): string {
-  return error.issues.map((issue) => `${issue.path.join('.') || 'query'}: ${issue.message}`).join('; ');
+  return error.issues.map((issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`).join('; ');
 }

@@ -1,6 +1,7 @@
 import { formatOrigin } from '../app/host-port.ts';
 import type { NodeRecord, NodeView, ResidentModel } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
+import { drainReports } from './nodes-report.ts';
 import type { NodeReport, StatusReport } from './status-schema.ts';
 
 /** Decisions that a status report carries; `/decisions` has them all. */
@@ -41,7 +42,7 @@ function nodeReport(source: AdminSource, record: NodeRecord, view: NodeView | un
   const inflight = source.inflight();
   return {
     name: spec.id,
-    status: view?.status ?? (spec.drain ? 'draining' : health.status),
+    status: view?.status ?? (spec.drain || record.drains.size > 0 ? 'draining' : health.status),
     since: toDate(health.since),
     url: urlOf(record),
     address: record.address ?? null,
@@ -71,6 +72,7 @@ function nodeReport(source: AdminSource, record: NodeRecord, view: NodeView | un
       maxSeenBytes: record.learnt.maxVramSeenBytes,
     },
     inflight: inflight.onNode(spec.id),
+    drains: drainReports(record),
     rttMs: record.rttMs ?? null,
     pollAgeMs: seenAt === undefined ? null : Math.max(0, source.now() - seenAt),
   };

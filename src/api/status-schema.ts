@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { drainReport } from './nodes-schema.ts';
 
 const warmModel = z.object({
   name: z.string(),
@@ -33,6 +34,8 @@ const node = z.object({
     maxSeenBytes: z.number(),
   }),
   inflight: z.number(),
+  /** Why it drains; empty where it does not. */
+  drains: z.array(drainReport),
   rttMs: z.number().nullable(),
   /** Since the last good answer of /api/ps. */
   pollAgeMs: z.number().nullable(),

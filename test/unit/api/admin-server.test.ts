@@ -141,6 +141,7 @@ it('reports what an operator asks of a node', async () => {
       maxSeenBytes: 0,
     },
     inflight: 3,
+    drains: [],
     rttMs: 2.5,
     pollAgeMs: 1_500,
   });
