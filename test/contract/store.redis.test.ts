@@ -1,6 +1,12 @@
 import { afterAll, beforeAll } from 'vitest';
 import type { RealRedis } from '../support/redis.ts';
 import { redisServer, startRedis } from '../support/redis.ts';
+import {
+  type RedisCluster,
+  type SentinelGroup,
+  startCluster,
+  startSentinelGroup,
+} from '../support/redis-groups.ts';
 import { isUp, openRedisStore } from '../support/redis-store.ts';
 import { describeReal } from '../support/require-real.ts';
 import { pause } from '../support/wait-for.ts';
@@ -16,12 +22,50 @@ describeReal(redisServer, 'one Redis', (program) => {
   describeStore('redis', {
     open: async () => {
       await redis.send('FLUSHALL');
-      const stores = [open(), open(), open()] as const;
+      const stores = [1, 2, 3].map(() => openRedisStore({ url: redis.url }).store);
       await Promise.all(stores.map((store) => isUp(store)));
       return stores;
     },
     advance: pause,
   });
+});
 
-  const open = () => openRedisStore({ url: redis.url }).store;
+describeReal(redisServer, 'Sentinel', (program) => {
+  let group: SentinelGroup;
+  beforeAll(async () => {
+    group = await startSentinelGroup(program);
+  });
+  afterAll(() => group.stop());
+
+  describeStore('redis behind Sentinel', {
+    open: async () => {
+      await group.master.send('FLUSHALL');
+      const sentinels = group.sentinels.map(({ port }) => ({ host: '127.0.0.1', port }));
+      const stores = [1, 2, 3].map(() => openRedisStore({ sentinels }).store);
+      await Promise.all(stores.map((store) => isUp(store)));
+      return stores;
+    },
+    advance: pause,
+  });
+});
+
+describeReal(redisServer, 'Cluster', (program) => {
+  let cluster: RedisCluster;
+  beforeAll(async () => {
+    cluster = await startCluster(program);
+  });
+  afterAll(() => cluster.stop());
+
+  describeStore('redis cluster', {
+    open: async () => {
+      await cluster.flush();
+      // Each replica is told of another node only: the rest it finds out.
+      const stores = cluster.masters.map(
+        ({ port }) => openRedisStore({ clusterNodes: [{ host: '127.0.0.1', port }] }).store,
+      );
+      await Promise.all(stores.map((store) => isUp(store)));
+      return stores;
+    },
+    advance: pause,
+  });
 });

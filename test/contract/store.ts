@@ -12,7 +12,7 @@ import { waitFor } from '../support/wait-for.ts';
 /** What a back end gives the suite. */
 export interface StoreHarness {
   /** The stores of replicas `a`, `b` and `c`: empty, and connected. In memory they are one object. */
-  open(): Promise<readonly [Store, Store, Store]>;
+  open(): Promise<readonly Store[]>;
   /** A fake clock jumps, a real one waits. */
   advance(ms: number): Promise<void>;
 }

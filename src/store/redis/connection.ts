@@ -7,6 +7,7 @@ import { createClient, type RedisClient, type RedisTarget, runScript } from './c
 import { Gate } from './gate.ts';
 import type { Keys } from './keys.ts';
 import { Link } from './link.ts';
+import { replyCode } from './redis-errors.ts';
 import type { Script } from './scripts/lua.ts';
 
 export interface ConnectionOptions {
@@ -20,6 +21,7 @@ export interface ConnectionOptions {
   readonly onRejectedMessage: () => void;
 }
 
+const MAX_REFUSALS_SAID = 16;
 type Argument = string | number;
 
 /**
@@ -32,13 +34,22 @@ export class Connection {
   readonly #link: Link<RedisClient>;
   readonly #bus: Bus;
   readonly #listeners = new Set<(state: StoreState) => void>();
+  readonly #refusals = new Set<string>();
   #state: StoreState = 'connecting';
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     const { clock, random, target, keys, telemetry, timeoutMs } = options;
-    this.#gate = new Gate({ clock, timeoutMs, telemetry, onTripped: (error) => this.#tripped(error) });
+    this.#gate = new Gate({
+      clock,
+      timeoutMs,
+      telemetry,
+      isOneServer: target.kind !== 'cluster',
+      onRefused: (error) => this.#refused(error),
+      // A new connection drops what the old one still owes, and its probe decides when commands are sent again.
+      onTripped: (error) => this.#link.drop(error),
+    });
     this.#link = new Link({
       clock,
       random,
@@ -119,9 +130,16 @@ export class Connection {
     });
   }
 
-  #tripped(error: StoreError): void {
-    // A new connection drops what the old one still owes, and its probe decides when commands are sent again.
-    this.#link.drop(error);
+  /** NOPERM and the like last until somebody changes the server: said once for each code. */
+  #refused(error: StoreError): void {
+    const code = replyCode(error) || error.reason;
+    if (this.#refusals.has(code) || this.#refusals.size >= MAX_REFUSALS_SAID) return;
+    this.#refusals.add(code);
+    this.#options.log.warn(
+      {},
+      `Redis refuses a command (${error.message}): some state is not shared. ` +
+        'docs/redis.md lists what the user must be allowed to do',
+    );
   }
 
   #update(error?: StoreError): void {

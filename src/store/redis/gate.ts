@@ -11,6 +11,10 @@ export interface GateOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly telemetry: StoreTelemetry;
+  /** False for a cluster. */
+  readonly isOneServer: boolean;
+  /** This command cannot be done, while others may. */
+  readonly onRefused: (error: StoreError) => void;
   /** So many commands in a row failed in a way that the next one would too: the gate is shut. */
   readonly onTripped: (error: StoreError) => void;
 }
@@ -83,14 +87,18 @@ export class Gate {
   }
 
   #failed(error: StoreError): void {
-    if (!isServerWide(error)) {
+    const { isOneServer, onRefused, onTripped } = this.#options;
+    const isFatal = isServerWide(error);
+    if (!isFatal && error.reason !== 'timeout' && error.reason !== 'disconnected') {
       this.#failures = 0;
+      onRefused(error);
       return;
     }
-    this.#failures += error.message.startsWith('Redis: READONLY') ? FAILURES_UNTIL_OPEN : 1;
+    // In a cluster it may be one node of many that fails.
+    this.#failures += isFatal && isOneServer ? FAILURES_UNTIL_OPEN : 1;
     if (this.#failures < FAILURES_UNTIL_OPEN || this.#shut !== undefined) return;
     this.#shut = 'breaker_open';
-    this.#options.onTripped(error);
+    onTripped(error);
   }
 
   #bounded<T>(command: () => Promise<T>): Promise<T> {

@@ -1,7 +1,6 @@
 import { StoreError, type StoreErrorReason } from '../contract.ts';
 
 const MAX_TEXT = 200;
-const REPLY = /^(?:[A-Z][A-Z0-9]{2,24})(?= |$)/;
 
 /**
  * A StoreError with a short text and without the original: ioredis hangs the whole command on its errors, with its
@@ -19,11 +18,23 @@ function reasonOf(error: unknown, text: string): StoreErrorReason {
   return 'refused';
 }
 
-/** Errors that every command would meet: the server is a replica, full, loading, or its cluster is incomplete. */
+/** The first word of what Redis said, such as READONLY; '' where it said nothing of the kind. */
+export function replyCode({ message }: StoreError): string {
+  return /^Redis: ([A-Z][A-Z0-9]{2,24})(?= |$)/.exec(message)?.[1] ?? '';
+}
+
+/** What a whole server answers that is a replica, full, loading, or cut off: the next write would fare no better. */
+const SERVER_WIDE: ReadonlySet<string> = new Set([
+  'READONLY',
+  'OOM',
+  'LOADING',
+  'MASTERDOWN',
+  'CLUSTERDOWN',
+  'MISCONF',
+  'NOREPLICAS',
+  'NOAUTH',
+]);
+
 export function isServerWide(error: StoreError): boolean {
-  if (error.reason === 'timeout' || error.reason === 'disconnected') return true;
-  const code = REPLY.exec(error.message.slice('Redis: '.length))?.[0] ?? '';
-  return ['READONLY', 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'MISCONF', 'NOREPLICAS', 'NOAUTH'].includes(
-    code,
-  );
+  return SERVER_WIDE.has(replyCode(error));
 }
