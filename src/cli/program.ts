@@ -2,11 +2,13 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config/problem.ts';
 import { AdminUnreachable } from './admin-client.ts';
 import { AdminAddressError, type AdminFlags, adminUrl } from './admin-url.ts';
+import { type AgentFlags, addAgentOptions } from './agent-options.ts';
 import { runCheck } from './check.ts';
 import { runEnvoyConfig } from './envoy-config.ts';
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-code.ts';
 import { runExplain } from './explain.ts';
 import type { Io } from './io.ts';
+import { addNodesCommands } from './nodes-program.ts';
 import { addConfigOptions, addRunOptions, positiveInteger, type RunFlags } from './options.ts';
 import { runStatus } from './status.ts';
 
@@ -85,6 +87,13 @@ function createProgram(actions: ProgramActions, done: (code: ExitCode) => void):
       const { numCtx, path, json = false } = flags;
       done(await runExplain(io, { url, model, numCtx, path, json }));
     });
+  addAgentOptions(program.command('agent'))
+    .description("report this machine's GPUs, memory and Ollama settings to a Warmpath that runs elsewhere")
+    .action(async (flags: AgentFlags) => {
+      // Loaded when asked for: no other command looks at hardware.
+      done(await (await import('./agent.ts')).agent(io, flags));
+    });
+  addNodesCommands(program, io, addAdminOptions, done);
   addConfigOptions(program.command('envoy-config'))
     .description('print the Envoy bootstrap that "up" would use')
     .action(async (flags: RunFlags) => done(await runEnvoyConfig(io, flags)));
