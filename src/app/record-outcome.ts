@@ -1,19 +1,19 @@
 import type { LeaseLedger } from '../fleet/ledger.ts';
-import type { NodeId, ServiceTimes } from '../fleet/types.ts';
+import type { NodeId, Observation, ServiceTimes } from '../fleet/types.ts';
 import type { Decision, DecisionLog } from './decision-log.ts';
 import type { Fleet } from './fleet.ts';
 import type { Log } from './log.ts';
-import type { SharedLeases } from './shared-leases.ts';
 import type { Telemetry } from './telemetry-port.ts';
 import type { AttemptReport, Outcome, OutcomeRecorder } from './types.ts';
 
 export interface OutcomeDependencies {
   readonly fleet: Fleet;
   readonly ledger: LeaseLedger;
-  readonly shared: SharedLeases;
   readonly decisions: DecisionLog;
   readonly telemetry: Telemetry;
   readonly log: Log;
+  /** What a request has shown of a node. */
+  readonly observe: (node: NodeId, observation: Observation) => void;
   /** The node no longer has a model that its tag list names: read the list again. */
   readonly refreshTags: (node: NodeId) => void;
 }
@@ -27,16 +27,16 @@ export class OutcomeLog implements OutcomeRecorder {
   }
 
   attemptFailed(report: AttemptReport): void {
-    const { fleet, ledger, shared, decisions, telemetry } = this.#deps;
+    const { fleet, ledger, decisions, telemetry, observe } = this.#deps;
     const decision = decisions.find(report.decisionId);
     const node = decision?.nodeAt(report.address)?.id ?? fleet.nodeAt(report.address);
     if (node === undefined || decision === undefined || !decision.noteFailure(node)) return;
     const { reason, retryAfterMs } = report;
     telemetry.attempt(node, reason);
-    fleet.observe(node, { kind: 'attempt_failed', model: decision.request.model.key, reason, retryAfterMs });
+    observe(node, { kind: 'attempt_failed', model: decision.request.model.key, reason, retryAfterMs });
     if (reason === 'model_missing') this.#deps.refreshTags(node);
     const next = decision.nodeAfter(node);
-    if (next !== undefined && ledger.move(decision.id, next.id)) shared.moved(decision.id, next.id);
+    if (next !== undefined) ledger.move(decision.id, next.id);
   }
 
   requestEnded(outcome: Outcome): void {
@@ -73,19 +73,19 @@ export class OutcomeLog implements OutcomeRecorder {
   }
 
   #learn(decision: Decision, node: NodeId, outcome: Outcome): void {
-    const { fleet, telemetry } = this.#deps;
+    const { observe, telemetry } = this.#deps;
     const model = decision.request.model.key;
     if (outcome.end === 'truncated' || outcome.end === 'in_band_error') {
       if (!decision.noteFailure(node)) return;
       telemetry.attempt(node, outcome.end);
-      fleet.observe(node, { kind: 'attempt_failed', model, reason: outcome.end, retryAfterMs: undefined });
+      observe(node, { kind: 'attempt_failed', model, reason: outcome.end, retryAfterMs: undefined });
       return;
     }
     if (outcome.end !== 'complete' || outcome.status >= 400) return;
     telemetry.attempt(node, 'served');
     // The model is gone again: nothing about the next request follows from this one.
     if (decision.request.unloads) return;
-    fleet.observe(node, { kind: 'attempt_served', model, service: serviceTimes(decision, node, outcome) });
+    observe(node, { kind: 'attempt_served', model, service: serviceTimes(decision, node, outcome) });
   }
 
   #logOutcome(outcome: Outcome, node: NodeId | undefined): void {

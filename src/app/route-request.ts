@@ -9,14 +9,12 @@ import { Decision, type DecisionLog } from './decision-log.ts';
 import type { Fleet } from './fleet.ts';
 import type { Log } from './log.ts';
 import type { Clock, Random } from './ports.ts';
-import type { SharedLeases } from './shared-leases.ts';
 import type { Telemetry } from './telemetry-port.ts';
 import type { RequestRouter, RouteDecision } from './types.ts';
 
 export interface RouterDependencies {
   readonly fleet: Fleet;
   readonly ledger: LeaseLedger;
-  readonly shared: SharedLeases;
   readonly decisions: DecisionLog;
   readonly telemetry: Telemetry;
   readonly log: Log;
@@ -28,7 +26,7 @@ export interface RouterDependencies {
   readonly replica: string;
 }
 
-/** Ranks, takes the lease, remembers why. No I/O: the store hears of the lease without being waited for. */
+/** Ranks, takes the lease, remembers why. No I/O: where others must hear of the lease, the ledger's listener tells them later. */
 export class Router implements RequestRouter {
   readonly #deps: RouterDependencies;
   #sequence = 0;
@@ -52,7 +50,6 @@ export class Router implements RequestRouter {
     this.#sequence += 1;
     const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
     ledger.take(id, first.id, model, now);
-    this.#deps.shared.taken(id, first.id, model);
     const decision = new Decision({
       id,
       at: clock.date(),
@@ -73,8 +70,8 @@ export class Router implements RequestRouter {
   }
 
   finish(decisionId: string): void {
-    const { ledger, shared, decisions, clock } = this.#deps;
-    if (ledger.release(decisionId)) shared.released(decisionId);
+    const { ledger, decisions, clock } = this.#deps;
+    ledger.release(decisionId);
     const decision = decisions.find(decisionId);
     if (decision !== undefined) decision.finishedAt ??= clock.now();
   }

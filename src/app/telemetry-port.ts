@@ -49,6 +49,13 @@ export interface EnvoyTelemetry {
   endpointsRejected(): void;
 }
 
+/** What the shared store tells the metrics. Calls are cheap and never throw. */
+export interface StoreCounters {
+  storeCommand(name: string, result: string, seconds: number): void;
+  storeValueRejected(kind: string): void;
+  storeState(state: 'connecting' | 'up' | 'down'): void;
+}
+
 /** What is read only when somebody scrapes. */
 export interface FleetGauges {
   /** Monotonic ms: the clock of the snapshot. */
@@ -58,4 +65,6 @@ export interface FleetGauges {
   inflight(): ReadonlyMap<NodeId, ReadonlyMap<ModelKey, number>>;
   /** Leases that this replica holds now. */
   openLeases(): number;
+  /** Live replicas, this one included. */
+  replicas(): number;
 }

@@ -13,7 +13,6 @@ import type { Clock, Random } from '../app/ports.ts';
 import { OutcomeLog } from '../app/record-outcome.ts';
 import { Router } from '../app/route-request.ts';
 import { RunGroup } from '../app/run-group.ts';
-import { SharedLeases } from '../app/shared-leases.ts';
 import type { Config } from '../config/config.ts';
 import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
@@ -24,6 +23,7 @@ import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
 import type { RoutingParams } from '../routing/params.ts';
+import type { Store } from '../store/contract.ts';
 import { MemoryStore } from '../store/memory.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
@@ -31,6 +31,7 @@ import { createAdminView } from './admin-view.ts';
 import { EndpointFeed } from './endpoint-feed.ts';
 import { grpcBind, lastKnownPath } from './places.ts';
 import { Readiness } from './readiness.ts';
+import { createSharing, type Sharing } from './sharing.ts';
 import { runSweeper } from './sweeper.ts';
 
 /** Decisions that are remembered after their end. */
@@ -67,8 +68,8 @@ export class ControlPlane {
   readonly #processor: ProcessorService;
   readonly #accessLog: AccessLogService;
   readonly #admin: ReturnType<typeof createAdminServer>;
-  readonly #store: MemoryStore;
-  readonly #sharedLeases: SharedLeases;
+  readonly #store: Store;
+  readonly #sharing: Sharing;
   readonly #ledger = new LeaseLedger();
   readonly #decisions = new DecisionLog(DECISIONS_KEPT);
 
@@ -88,9 +89,23 @@ export class ControlPlane {
     this.fleet = new Fleet(config.nodes, fleetParams(config), clock);
     this.readiness = new Readiness(this.fleet, clock);
     this.#store = new MemoryStore(clock);
-    this.#sharedLeases = new SharedLeases(this.#store, replica, clock, log);
-    const shared = this.#sharedLeases;
-    const parts = { fleet: this.fleet, ledger: this.#ledger, shared, decisions: this.#decisions, log };
+    this.#sharing = createSharing({
+      store: this.#store,
+      replica,
+      version: VERSION,
+      fleet: this.fleet,
+      ledger: this.#ledger,
+      clock,
+      random,
+      log,
+      recorder: () => recorder,
+      pollIntervalMs: () => this.#config.poll.interval,
+      setPolling: (node, isPolling, delayMs) => this.#watcher.setPolling(node, isPolling, delayMs),
+      refreshTags: (node) => this.#watcher.refreshTags(node),
+      hasEnvoy: () => this.#publisher.isHeard,
+    });
+    const sharing = this.#sharing;
+    const parts = { fleet: this.fleet, ledger: this.#ledger, decisions: this.#decisions, log };
     const router = new Router({
       ...parts,
       telemetry: this.metrics,
@@ -107,12 +122,14 @@ export class ControlPlane {
       onError: (node, error) => log.error({ err: error, node }, 'watching a node failed'),
       onObservation: (node, observation) => {
         if (observation.kind === 'poll_failed') this.metrics.pollFailed(node, observation.reason);
-        this.fleet.observe(node, observation);
+        sharing.polled(node, observation);
       },
+      isOurs: (node) => sharing.isOurs(node),
     });
     const recorder = new OutcomeLog({
       ...parts,
       telemetry: this.metrics,
+      observe: (node, observation) => sharing.observe(node, observation),
       refreshTags: (node) => this.#watcher.refreshTags(node),
     });
     this.#lastKnown = new LastKnownFile(lastKnownPath(config.stateDir), log);
@@ -131,9 +148,9 @@ export class ControlPlane {
       telemetry: this.metrics,
       clock,
       log,
-      canRoute: () => this.#publisher.isHeard,
+      canRoute: () => this.#isHeard,
     });
-    this.#accessLog = new AccessLogService({ recorder, log });
+    this.#accessLog = new AccessLogService({ recorder: sharing.recorder, log });
     const view = createAdminView({
       replica,
       listen: formatHostPort(config.listen),
@@ -157,6 +174,7 @@ export class ControlPlane {
       snapshot: () => this.fleet.snapshot(),
       inflight: () => this.#ledger.counts(),
       openLeases: () => this.#ledger.size,
+      replicas: () => sharing.replicas().length,
     });
   }
 
@@ -168,6 +186,7 @@ export class ControlPlane {
     await this.#lastKnown.ensure();
     const known = await this.#lastKnown.read();
     if (known !== undefined) this.#publisher.restore(known.set, known.version);
+    await this.#sharing.load();
     const feed = new EndpointFeed(this.fleet, this.#publisher, this.alarms, clock);
     this.#logNodes();
     await this.#listenAdmin();
@@ -185,13 +204,12 @@ export class ControlPlane {
       this.#group.add('first delivery', (signal) => this.#askForRequests(signal));
     });
     this.#group.add('readiness', (signal) => this.readiness.run(signal));
-    this.#group.add('shared leases', (signal) => this.#sharedLeases.run(this.#ledger, signal));
+    this.#group.add('sharing', (signal) => this.#sharing.run(signal));
     this.#group.add('sweeper', (signal) =>
       runSweeper(
         {
           ledger: this.#ledger,
           decisions: this.#decisions,
-          shared: this.#sharedLeases,
           telemetry: this.metrics,
           clock,
         },
@@ -225,20 +243,27 @@ export class ControlPlane {
   async stop(deadlineMs: number, signal: AbortSignal): Promise<void> {
     this.readiness.drain();
     // Our own Envoy has ended before: nobody is left who must be told first.
-    const isAlone = this.#envoy !== undefined && !this.#publisher.isHeard;
+    const isAlone =
+      this.#envoy !== undefined && !this.#publisher.isHeard && this.#sharing.replicas().length === 1;
     await this.#grpc?.drain({ delayMs: isAlone ? 0 : DRAIN_DELAY_MS, deadlineMs }, signal);
     this.#group.stop();
+    await this.#group.done().catch(() => {});
     await this.#watcher.close();
     await this.#admin.close();
     await this.#store.close();
     this.metrics.close();
   }
 
+  /** Some Envoy that may ask us knows the nodes, from us or from another replica. */
+  get #isHeard(): boolean {
+    return this.#publisher.isHeard || this.#sharing.isEnvoyElsewhere();
+  }
+
   /** Turns healthy, so that Envoy asks us: not before it has the nodes that our answers will name. */
   async #askForRequests(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const deadline = clock.now() + DELIVERY_MS;
-    while (!signal.aborted && !this.#publisher.isHeard && clock.now() < deadline)
+    while (!signal.aborted && !this.#isHeard && clock.now() < deadline)
       await clock.sleep(DELIVERY_CHECK_MS, signal);
     if (!signal.aborted) this.#grpc?.setReady(true);
   }

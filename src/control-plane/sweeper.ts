@@ -1,6 +1,5 @@
 import type { DecisionLog } from '../app/decision-log.ts';
 import type { Clock } from '../app/ports.ts';
-import type { SharedLeases } from '../app/shared-leases.ts';
 import type { Telemetry } from '../app/telemetry-port.ts';
 import type { LeaseLedger } from '../fleet/ledger.ts';
 
@@ -13,21 +12,17 @@ const LOST_LOG_MS = 60_000;
 export interface SweeperDependencies {
   readonly ledger: LeaseLedger;
   readonly decisions: DecisionLog;
-  readonly shared: SharedLeases;
   readonly telemetry: Telemetry;
   readonly clock: Clock;
 }
 
 /** Ends what should have ended by itself, so that nothing grows without bound. */
 export async function runSweeper(deps: SweeperDependencies, signal: AbortSignal): Promise<void> {
-  const { ledger, decisions, shared, telemetry, clock } = deps;
+  const { ledger, decisions, telemetry, clock } = deps;
   while (!signal.aborted) {
     await clock.sleep(EVERY_MS, signal);
     const now = clock.now();
-    for (const id of ledger.expire(LEASE_MAX_AGE_MS, now)) {
-      shared.released(id);
-      telemetry.leaseReaped();
-    }
+    for (const _ of ledger.expire(LEASE_MAX_AGE_MS, now)) telemetry.leaseReaped();
     decisions.dropFinishedBefore(now - LOST_LOG_MS);
   }
 }

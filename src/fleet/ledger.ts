@@ -1,17 +1,18 @@
+import { Elsewhere } from './elsewhere.ts';
+import { type Counts, Tally } from './tally.ts';
 import type { ModelKey, NodeId } from './types.ts';
 
-/** Running requests by node and model. */
-type Counts = ReadonlyMap<NodeId, ReadonlyMap<ModelKey, number>>;
+/** One running request of this replica. */
+export interface HeldLease {
+  readonly id: string;
+  readonly node: NodeId;
+  readonly model: ModelKey;
+}
 
 interface Entry {
   node: NodeId;
   readonly model: ModelKey;
   readonly takenAt: number;
-}
-
-interface NodeCount {
-  total: number;
-  readonly models: Map<ModelKey, number>;
 }
 
 /**
@@ -20,21 +21,28 @@ interface NodeCount {
  * method may be repeated: no count is ever negative, and none outlives its lease.
  */
 export class LeaseLedger {
+  /** Requests of the other replicas. */
+  readonly elsewhere = new Elsewhere();
   readonly #leases = new Map<string, Entry>();
-  readonly #counts = new Map<NodeId, NodeCount>();
-  #elsewhere: Counts = new Map();
-  #elsewhereTotals = new Map<NodeId, number>();
+  readonly #own = new Tally();
+  #onChange: ((id: string) => void) | undefined;
 
   /** Leases of this replica. */
   get size(): number {
     return this.#leases.size;
   }
 
+  /** Calls `listener` with the id of every lease that is taken, moved or released. Only one listener is kept. */
+  onChange(listener: (id: string) => void): void {
+    this.#onChange = listener;
+  }
+
   /** Taking a lease again renews it, on the node and model given. */
   take(id: string, node: NodeId, model: ModelKey, now: number): void {
-    this.release(id);
+    this.#end(id);
     this.#leases.set(id, { node, model, takenAt: now });
-    this.#add(node, model);
+    this.#own.add(node, model, 1);
+    this.#onChange?.(id);
   }
 
   /** The request goes on on another node. False when no such lease is held. */
@@ -42,18 +50,17 @@ export class LeaseLedger {
     const lease = this.#leases.get(id);
     if (lease === undefined) return false;
     if (lease.node === node) return true;
-    this.#subtract(lease.node, lease.model);
+    this.#own.add(lease.node, lease.model, -1);
     lease.node = node;
-    this.#add(node, lease.model);
+    this.#own.add(node, lease.model, 1);
+    this.#onChange?.(id);
     return true;
   }
 
   /** False when no such lease was held. */
   release(id: string): boolean {
-    const lease = this.#leases.get(id);
-    if (lease === undefined) return false;
-    this.#leases.delete(id);
-    this.#subtract(lease.node, lease.model);
+    if (!this.#end(id)) return false;
+    this.#onChange?.(id);
     return true;
   }
 
@@ -65,54 +72,41 @@ export class LeaseLedger {
     return expired;
   }
 
-  /** Replaces what is known of the other replicas' leases. */
-  setElsewhere(counts: Counts): void {
-    const totals = new Map<NodeId, number>();
-    for (const [node, models] of counts) {
-      let total = 0;
-      for (const count of models.values()) total += positive(count);
-      totals.set(node, total);
-    }
-    this.#elsewhere = counts;
-    this.#elsewhereTotals = totals;
+  /** Undefined when no such lease is held. */
+  find(id: string): HeldLease | undefined {
+    const lease = this.#leases.get(id);
+    return lease && { id, node: lease.node, model: lease.model };
+  }
+
+  /** All leases of this replica, as a copy. */
+  held(): HeldLease[] {
+    return [...this.#leases].map(([id, { node, model }]) => ({ id, node, model }));
   }
 
   onNode(node: NodeId): number {
-    return (this.#counts.get(node)?.total ?? 0) + (this.#elsewhereTotals.get(node) ?? 0);
+    return this.#own.onNode(node) + this.elsewhere.onNode(node);
   }
 
   onModel(node: NodeId, model: ModelKey): number {
-    const own = this.#counts.get(node)?.models.get(model) ?? 0;
-    return own + positive(this.#elsewhere.get(node)?.get(model) ?? 0);
+    return this.#own.onModel(node, model) + this.elsewhere.onModel(node, model);
+  }
+
+  /** Nodes where anybody runs the model now; a node may be named twice. */
+  *nodesRunning(model: ModelKey): Iterable<NodeId> {
+    yield* this.#own.nodesRunning(model);
+    yield* this.elsewhere.nodesRunning(model);
   }
 
   /** This replica's own counts, as a copy. */
   counts(): Counts {
-    return new Map([...this.#counts].map(([node, { models }]) => [node, new Map(models)]));
+    return this.#own.counts();
   }
 
-  #add(node: NodeId, model: ModelKey): void {
-    let count = this.#counts.get(node);
-    if (count === undefined) {
-      count = { total: 0, models: new Map() };
-      this.#counts.set(node, count);
-    }
-    count.total += 1;
-    count.models.set(model, (count.models.get(model) ?? 0) + 1);
+  #end(id: string): boolean {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return false;
+    this.#leases.delete(id);
+    this.#own.add(lease.node, lease.model, -1);
+    return true;
   }
-
-  #subtract(node: NodeId, model: ModelKey): void {
-    const count = this.#counts.get(node);
-    if (count === undefined) return;
-    count.total -= 1;
-    const left = (count.models.get(model) ?? 0) - 1;
-    if (left > 0) count.models.set(model, left);
-    else count.models.delete(model);
-    if (count.total <= 0) this.#counts.delete(node);
-  }
-}
-
-/** Counts of other replicas come from a store that others write to. */
-function positive(count: number): number {
-  return Number.isFinite(count) ? Math.max(0, count) : 0;
 }

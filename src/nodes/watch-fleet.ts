@@ -18,6 +18,8 @@ export interface FleetWatcherOptions {
   readonly random: Random;
   readonly poll: Config['poll'];
   readonly onObservation: (node: NodeId, observation: Observation) => void;
+  /** False for nodes that another replica polls; undefined: all are ours. */
+  readonly isOurs?: (node: NodeId) => boolean;
   /** A defect of ours while this node was watched; watching goes on. */
   readonly onError?: (node: NodeId, error: unknown) => void;
   /** Addresses that we listen on: a name that leads to one of them is refused. */
@@ -74,6 +76,11 @@ export class FleetWatcher {
     this.#watched.get(node)?.watcher.refreshTags();
   }
 
+  /** Begins (after `delayMs`) or ceases to ask a node. Unknown nodes are ignored. */
+  setPolling(node: NodeId, isPolling: boolean, delayMs = 0): void {
+    this.#watched.get(node)?.watcher.setPolling(isPolling, delayMs);
+  }
+
   /** Stops watching; resolves when the last question is called off. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -91,6 +98,7 @@ export class FleetWatcher {
       poll: this.#poll,
       resolver: { lookup: this.#lookup, listeners, localIps },
       spreadMs: Math.min(this.#poll.interval, starting * SPREAD_PER_NODE_MS),
+      isPolling: this.#options.isOurs?.(spec.id) ?? true,
       // What a watcher that was stopped still hears is about a node that is gone or was replaced.
       onObservation: (observation) => {
         if (!stop.signal.aborted) onObservation(spec.id, observation);

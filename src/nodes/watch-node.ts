@@ -22,6 +22,8 @@ export interface NodeWatcherOptions {
   /** Upper bound of the random pause before the first poll. */
   readonly spreadMs: number;
   readonly onObservation: (observation: Observation) => void;
+  /** False: another replica asks it, until `setPolling`. */
+  readonly isPolling?: boolean;
   /** A defect of ours, not the node's: its failures are observations. */
   readonly onError: (error: unknown) => void;
 }
@@ -38,6 +40,8 @@ export class NodeWatcher {
   #tagsAskedAt = Number.NEGATIVE_INFINITY;
   #tagsFailures = 0;
   #versionDueAt: number;
+  #isPolling: boolean;
+  #cancelStart: () => void = () => {};
   /** Whether the last heartbeat was answered; before the first there is nothing to refresh. */
   #isAnswering = false;
 
@@ -46,6 +50,7 @@ export class NodeWatcher {
     this.#options = options;
     this.#resolver = new Resolver(spec.url.host, spec.url.port, options.resolver);
     this.#sleep = new InterruptibleSleep(options.clock);
+    this.#isPolling = options.isPolling ?? true;
     this.#tagsDueAt = options.clock.now();
     this.#versionDueAt = options.clock.now();
   }
@@ -71,7 +76,23 @@ export class NodeWatcher {
       signal,
     );
     await Promise.all([polling, resolving]);
+    this.#cancelStart();
     await this.#client?.close();
+  }
+
+  /** Begins (after `delayMs`) or ceases to ask the node: it is this replica's turn, or another's. */
+  setPolling(isPolling: boolean, delayMs: number): void {
+    this.#cancelStart();
+    if (!isPolling) {
+      this.#isPolling = false;
+      return;
+    }
+    this.#cancelStart = this.#options.clock.after(delayMs, () => {
+      this.#isPolling = true;
+      this.#announced = undefined;
+      this.#announce();
+      this.#sleep.wake();
+    });
   }
 
   /** Asks for the tag list at once: a request has shown that it is out of date. */
@@ -82,6 +103,8 @@ export class NodeWatcher {
 
   async #resolve(signal: AbortSignal): Promise<void> {
     const { clock, poll, random } = this.#options;
+    // Whoever polls it tells its address; our own is asked for once, to have one in need.
+    if (!this.#isPolling && this.#resolver.current !== undefined) return;
     try {
       await untilAborted(this.#resolver.refresh(), signal);
     } catch (error) {
@@ -101,7 +124,7 @@ export class NodeWatcher {
 
   async #poll(signal: AbortSignal): Promise<void> {
     const { clock, poll, random, onObservation } = this.#options;
-    if (this.#resolver.current === undefined) return;
+    if (this.#resolver.current === undefined || !this.#isPolling) return;
     this.#isAnswering = await this.#pollResident(signal);
     if (!this.#isAnswering) return;
     const later = (intervalMs: number): number => clock.now() + intervalMs * (1 + poll.jitter * random());

@@ -1,10 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { Gauge, Registry } from 'prom-client';
-import type { EnvoyTelemetry, FleetGauges, Telemetry } from '../app/telemetry-port.ts';
+import type { EnvoyTelemetry, FleetGauges, StoreCounters, Telemetry } from '../app/telemetry-port.ts';
 import { BoundedLabels } from './bounded-labels.ts';
 import { createEnvoyMetrics } from './envoy-metrics.ts';
 import { createFleetMetrics } from './fleet-metrics.ts';
 import { createProcessMetrics } from './process-metrics.ts';
+import { createSharingGauges } from './sharing-gauges.ts';
+import { createStoreMetrics } from './store-metrics.ts';
 import { createTrafficMetrics } from './traffic-metrics.ts';
 
 /** A fleet larger than this shares one label value for the rest: a scrape must stay readable. */
@@ -23,7 +25,7 @@ export interface MetricsOptions {
   readonly maxModelSeries?: number;
 }
 
-export interface Metrics extends Telemetry, EnvoyTelemetry {
+export interface Metrics extends Telemetry, EnvoyTelemetry, StoreCounters {
   readonly contentType: string;
   /** What the gauges read from now on. */
   watch(fleet: FleetGauges): void;
@@ -38,7 +40,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const nodes = new BoundedLabels(options.maxNodes ?? MAX_NODES);
   const traffic = createTrafficMetrics(registry, new Set(options.paths), nodes);
   const envoy = createEnvoyMetrics(registry);
+  const store = createStoreMetrics(registry);
   const setFleet = createFleetMetrics(registry, nodes, options.maxModelSeries ?? MAX_MODEL_SERIES);
+  const setSharing = createSharingGauges(registry);
   const runtime = createProcessMetrics(registry, options.version, options.envoyVersion);
   const dropped = new Gauge({
     name: 'warmpath_log_lines_dropped',
@@ -47,7 +51,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
   });
   let fleet: FleetGauges | undefined;
   const render = async (): Promise<string> => {
-    if (fleet !== undefined) setFleet(fleet);
+    if (fleet !== undefined) {
+      setFleet(fleet);
+      setSharing(fleet);
+    }
     runtime.refresh();
     dropped.set(options.droppedLogLines());
     return renderInSlices(registry);
@@ -57,6 +64,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   return {
     ...traffic,
     ...envoy,
+    ...store,
     contentType: registry.contentType,
     watch: (gauges) => {
       fleet = gauges;

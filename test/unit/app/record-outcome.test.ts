@@ -13,15 +13,13 @@ function underWay(fields = {}) {
 }
 
 describe('a failed attempt', () => {
-  it('moves the lease to the node that Envoy tries next, here and in the store', async () => {
+  it('moves the lease to the node that Envoy tries next', () => {
     const { bench, id } = underWay();
     bench.failed(id, address(1));
     expect(bench.ledger.onNode('n1')).toBe(0);
     expect(bench.ledger.onModel('n2', MODEL)).toBe(1);
-    expect(await bench.sharedCounts()).toEqual({ n2: 1 });
     bench.router.finish(id);
     expect(bench.ledger.size).toBe(0);
-    expect(await bench.sharedCounts()).toEqual({});
   });
 
   it('on the last node of the list leaves the lease where it is', () => {

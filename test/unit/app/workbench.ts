@@ -2,14 +2,11 @@ import { DecisionLog } from '../../../src/app/decision-log.ts';
 import { Fleet } from '../../../src/app/fleet.ts';
 import { OutcomeLog } from '../../../src/app/record-outcome.ts';
 import { Router } from '../../../src/app/route-request.ts';
-import { SharedLeases } from '../../../src/app/shared-leases.ts';
 import type { AttemptReport, Outcome, Usage } from '../../../src/app/types.ts';
 import { LeaseLedger } from '../../../src/fleet/ledger.ts';
 import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import type { NodeId, NodeSpec, ResidentModel } from '../../../src/fleet/types.ts';
 import { DEFAULT_ROUTING } from '../../../src/routing/params.ts';
-import type { Store } from '../../../src/store/contract.ts';
-import { MemoryStore } from '../../../src/store/memory.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 import { RecordingTelemetry } from '../../support/recording-telemetry.ts';
@@ -28,12 +25,10 @@ const NO_USAGE: Usage = {
 
 /** The use cases on a fleet of ready nodes with addresses 10.0.0.1, .2, …; nothing real but the logic. */
 export class Workbench {
-  readonly clock = new FakeClock({ now: 1_000 });
+  readonly clock: FakeClock;
   readonly log = new MemoryLog();
   readonly telemetry = new RecordingTelemetry();
   readonly ledger = new LeaseLedger();
-  readonly store: Store;
-  readonly shared: SharedLeases;
   readonly decisions: DecisionLog;
   readonly fleet: Fleet;
   readonly router: Router;
@@ -41,21 +36,28 @@ export class Workbench {
   /** Nodes whose tag list was asked for again. */
   readonly refreshed: NodeId[] = [];
 
-  constructor({ kept = 10, store }: { kept?: number; store?: Store } = {}) {
-    this.store = store ?? new MemoryStore(this.clock);
-    this.shared = new SharedLeases(this.store, 'me', this.clock, this.log);
+  constructor({
+    kept = 10,
+    replica = 'me',
+    clock,
+  }: { kept?: number; replica?: string; clock?: FakeClock } = {}) {
+    this.clock = clock ?? new FakeClock({ now: 1_000 });
     this.decisions = new DecisionLog(kept);
     this.fleet = new Fleet([], DEFAULT_HEALTH, this.clock);
-    const { fleet, ledger, shared, decisions, telemetry, log, clock } = this;
-    const parts = { fleet, ledger, shared, decisions, telemetry, log };
+    const { fleet, ledger, decisions, telemetry, log } = this;
+    const parts = { fleet, ledger, decisions, telemetry, log };
     this.router = new Router({
       ...parts,
-      clock,
+      clock: this.clock,
       random: noChance,
       params: () => DEFAULT_ROUTING,
-      replica: 'me',
+      replica,
     });
-    this.recorder = new OutcomeLog({ ...parts, refreshTags: (node) => this.refreshed.push(node) });
+    this.recorder = new OutcomeLog({
+      ...parts,
+      observe: (node, observation) => fleet.observe(node, observation),
+      refreshTags: (node) => this.refreshed.push(node),
+    });
   }
 
   /** Ready nodes that all have the model on disk; `warm` of them also in memory. */
@@ -106,14 +108,6 @@ export class Workbench {
       ...fields,
       usage: { ...NO_USAGE, ...usage },
     });
-  }
-
-  /** Leases of this process as another replica counts them: `{ n1: 2 }`. */
-  async sharedCounts(): Promise<Record<NodeId, number>> {
-    const counts = await this.store.inflightElsewhere('another');
-    return Object.fromEntries(
-      [...counts].map(([node, models]) => [node, [...models.values()].reduce((a, b) => a + b, 0)]),
-    );
   }
 }
 

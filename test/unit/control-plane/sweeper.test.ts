@@ -13,8 +13,8 @@ afterEach(() => {
 
 function sweeping() {
   const bench = new Workbench({ kept: 1 }).withNodes({ n1: [resident(MODEL)] });
-  const { ledger, decisions, shared, telemetry, clock } = bench;
-  void runSweeper({ ledger, decisions, shared, telemetry, clock }, stop.signal);
+  const { ledger, decisions, telemetry, clock } = bench;
+  void runSweeper({ ledger, decisions, telemetry, clock }, stop.signal);
   return bench;
 }
 

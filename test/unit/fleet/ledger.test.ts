@@ -95,35 +95,33 @@ describe('the ledger', () => {
     );
   });
 
-  it('adds what other replicas run, and replaces it as a whole', () => {
+  it('adds what other replicas run to its own', () => {
     const ledger = new LeaseLedger();
     ledger.take('r1', 'n1', 'a', 0);
-    ledger.setElsewhere(
-      new Map([
-        ['n1', new Map([['a', 2]])],
-        ['n2', new Map([['b', 1]])],
-      ]),
-    );
+    ledger.elsewhere.set('other', [
+      ['n1', 'a', 2],
+      ['n2', 'b', 1],
+    ]);
     expect([ledger.onNode('n1'), ledger.onModel('n1', 'a'), ledger.onNode('n2')]).toEqual([3, 3, 1]);
-    expect(ledger.size).toBe(1);
-    ledger.setElsewhere(new Map());
+    expect([ledger.size, ledger.counts().size]).toEqual([1, 1]);
+    ledger.elsewhere.drop('other');
     expect([ledger.onNode('n1'), ledger.onNode('n2')]).toEqual([1, 0]);
   });
 
-  it('believes no negative or senseless count of others', () => {
+  it('tells its listener of every lease that is taken, moved or released, and of nothing else', () => {
     const ledger = new LeaseLedger();
-    ledger.setElsewhere(
-      new Map([
-        [
-          'n1',
-          new Map([
-            ['a', -5],
-            ['b', Number.NaN],
-          ]),
-        ],
-      ]),
-    );
-    expect([ledger.onNode('n1'), ledger.onModel('n1', 'a'), ledger.onModel('n1', 'b')]).toEqual([0, 0, 0]);
+    const heard: string[] = [];
+    ledger.onChange((id) => heard.push(`${id} ${ledger.find(id)?.node ?? 'ended'}`));
+    ledger.take('r1', 'n1', 'a', 0);
+    ledger.move('r1', 'n1');
+    ledger.move('r1', 'n2');
+    ledger.move('r2', 'n1');
+    ledger.release('r2');
+    ledger.release('r1');
+    ledger.release('r1');
+    ledger.take('r3', 'n1', 'a', 0);
+    ledger.expire(10, 100);
+    expect(heard).toEqual(['r1 n1', 'r1 n2', 'r1 ended', 'r3 n1', 'r3 ended']);
   });
 
   it('hands out copies of its counts', () => {

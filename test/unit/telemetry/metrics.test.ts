@@ -60,6 +60,7 @@ function gauges(snapshot: FleetSnapshot, fields: Partial<FleetGauges> = {}): Fle
     snapshot: () => snapshot,
     inflight: () => new Map(),
     openLeases: () => 0,
+    replicas: () => 1,
     ...fields,
   };
 }
