@@ -21,10 +21,42 @@ export class AdminRefused extends Error {}
 
 /** Reads from the admin server of a running Warmpath; `url` ends without a slash. */
 export async function readAdmin<T>(io: Io, url: string, path: string, schema: z.ZodType<T>): Promise<T> {
+  return ask(io, url, path, {}, schema);
+}
+
+export interface AdminChange {
+  readonly method: 'POST' | 'DELETE';
+  readonly path: string;
+  readonly body: object | undefined;
+  readonly token: string | undefined;
+}
+
+/** Asks the admin server to change something. Throws AdminRefused with its reason where it does not. */
+export async function changeAdmin<T>(
+  io: Io,
+  url: string,
+  { method, path, body, token }: AdminChange,
+  schema: z.ZodType<T>,
+): Promise<T> {
+  const headers: Record<string, string> = { 'x-warmpath-admin': '1' };
+  if (token !== undefined) headers.authorization = `Bearer ${token}`;
+  if (body === undefined) return ask(io, url, path, { method, headers }, schema);
+  headers['content-type'] = 'application/json';
+  return ask(io, url, path, { method, headers, body: JSON.stringify(body) }, schema);
+}
+
+async function ask<T>(
+  io: Io,
+  url: string,
+  path: string,
+  request: RequestInit,
+  schema: z.ZodType<T>,
+): Promise<T> {
   let response: Response;
   let body: unknown;
   try {
     response = await io.fetch(`${url}${path}`, {
+      ...request,
       redirect: 'error',
       signal: AbortSignal.any([io.signal, AbortSignal.timeout(TIMEOUT_MS)]),
     });

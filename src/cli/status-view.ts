@@ -1,4 +1,5 @@
 import type { NodeReport, StatusReport } from '../api/status-schema.ts';
+import { drainText } from './nodes-view.ts';
 import { type Column, renderTable } from './table.ts';
 import { displayText, type Paint, type Style } from './terminal.ts';
 import { formatAge, formatBytes } from './units.ts';
@@ -22,7 +23,7 @@ export function renderStatus(report: StatusReport, paint: Paint, width: number):
   }
   const at = Date.parse(report.at);
   parts.push(nodeTable(report.nodes, at, paint, width).trimEnd(), '');
-  const troubles = report.nodes.flatMap((node) => trouble(node, at, paint));
+  const troubles = report.nodes.flatMap((node) => [...drains(node, at, paint), ...trouble(node, at, paint)]);
   if (troubles.length > 0) parts.push(...troubles, '');
   return parts.join('\n');
 }
@@ -99,6 +100,14 @@ function warmLines(node: NodeReport, paint: Paint): string[] {
 function vram(node: NodeReport): string {
   const used = formatBytes(node.vram.usedBytes);
   return node.vram.totalBytes === null ? used : `${used} of ${formatBytes(node.vram.totalBytes)}`;
+}
+
+function drains(node: NodeReport, at: number, paint: Paint): string[] {
+  const name = paint(STATUS_STYLE.draining, displayText(node.name));
+  return node.drains.map((drain) => {
+    const since = drain.since === null ? '' : ` (for ${formatAge(at - Date.parse(drain.since))})`;
+    return `${name}: drains, ${drainText(drain, node.inflight, at)}${since}`;
+  });
 }
 
 function trouble(node: NodeReport, at: number, paint: Paint): string[] {
