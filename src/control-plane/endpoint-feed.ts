@@ -1,18 +1,22 @@
 import type { Alarms } from '../app/alarms.ts';
 import type { Fleet } from '../app/fleet.ts';
 import type { Clock } from '../app/ports.ts';
-import { endpointSet } from '../envoy/endpoints/endpoint-set.ts';
+import { EndpointPlanner } from '../envoy/endpoints/endpoint-set.ts';
 import type { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
 
 /** Changes that come together become one push. */
 const COALESCE_MS = 5;
+/** A push costs us and Envoy about as much as there are endpoints: a thousand of them rest for 100 ms after each. */
+const REST_PER_ENDPOINT_MS = 0.1;
 
-/** Shows Envoy every change of the fleet, at most one push per `COALESCE_MS`. */
+/** Shows Envoy what changes of the fleet: soon after a quiet time, and at most so often that it has other things to do. */
 export class EndpointFeed {
   readonly #fleet: Fleet;
   readonly #publisher: EndpointPublisher;
   readonly #alarms: Alarms;
   readonly #clock: Clock;
+  readonly #planner = new EndpointPlanner();
+  #restUntil = Number.NEGATIVE_INFINITY;
   #isScheduled = false;
   #isSettled = false;
 
@@ -24,7 +28,8 @@ export class EndpointFeed {
   }
 
   start(): void {
-    this.#fleet.onChange(() => this.#schedule());
+    this.#fleet.onEndpointChange(() => this.#schedule());
+    this.#publisher.onRejected(() => this.#schedule());
     this.publish();
   }
 
@@ -37,8 +42,10 @@ export class EndpointFeed {
   publish(): void {
     // Names are still being resolved: what Envoy has is better than a part of it.
     if (!this.#isSettled && this.#isUnresolved()) return;
-    const { set, conflicts } = endpointSet(this.#fleet.nodes.values(), this.#fleet.snapshot());
-    const result = this.#publisher.publish(set, new Set(this.#fleet.nodes.keys()));
+    const { nodes } = this.#fleet;
+    const { set, conflicts } = this.#planner.plan(nodes.values(), this.#fleet.snapshot());
+    const result = this.#publisher.publish(set, nodes);
+    this.#restUntil = this.#clock.now() + set.endpoints.length * REST_PER_ENDPOINT_MS;
     this.#report(
       'shrink_guard',
       result === 'held'
@@ -72,7 +79,7 @@ export class EndpointFeed {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    this.#clock.after(COALESCE_MS, () => {
+    this.#clock.after(Math.max(COALESCE_MS, this.#restUntil - this.#clock.now()), () => {
       this.#isScheduled = false;
       this.publish();
     });

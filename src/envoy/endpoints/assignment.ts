@@ -1,6 +1,5 @@
-import type { EndpointSet, EnvoyEndpoint } from '../../app/types.ts';
+import type { EnvoyEndpoint } from '../../app/types.ts';
 import { HealthStatus } from '../gen/envoy/config/core/v3/health_check.ts';
-import type { ClusterLoadAssignment } from '../gen/envoy/config/endpoint/v3/endpoint.ts';
 import type { LbEndpoint } from '../gen/envoy/config/endpoint/v3/endpoint_components.ts';
 import { type Fields, toStruct } from '../grpc/well-known.ts';
 import { CLUSTER, METADATA } from '../names.ts';
@@ -14,24 +13,16 @@ const TRANSPORT_MATCH = 'envoy.transport_socket_match';
 type Encode = (fields: Fields) => { [key: string]: unknown };
 
 /** For gRPC, by proto-loader. */
-export function assignment(set: EndpointSet): ClusterLoadAssignment {
-  return build(RESOURCE, set, toStruct);
+export function lbEndpoint(endpoint: EnvoyEndpoint): LbEndpoint {
+  return build(endpoint, toStruct);
 }
 
 /** For a file that Envoy reads: protobuf's JSON. */
-export function assignmentJson(set: EndpointSet): object {
-  return build(CLUSTER.lastKnown, set, (fields) => ({ ...fields }));
+export function lbEndpointJson(endpoint: EnvoyEndpoint): object {
+  return build(endpoint, (fields) => ({ ...fields }));
 }
 
-function build(cluster_name: string, { endpoints }: EndpointSet, encode: Encode): ClusterLoadAssignment {
-  return {
-    cluster_name,
-    endpoints:
-      endpoints.length === 0 ? [] : [{ lb_endpoints: endpoints.map((one) => lbEndpoint(one, encode)) }],
-  };
-}
-
-function lbEndpoint(endpoint: EnvoyEndpoint, encode: Encode): LbEndpoint {
+function build(endpoint: EnvoyEndpoint, encode: Encode): LbEndpoint {
   const { address, port } = splitAddress(endpoint.address);
   const authorization = endpoint.token === undefined ? {} : { authorization: `Bearer ${endpoint.token}` };
   return {

@@ -1,6 +1,7 @@
 import { formatHostPort, urlHost } from '../../app/host-port.ts';
 import type { EndpointSet, EnvoyEndpoint } from '../../app/types.ts';
-import type { FleetSnapshot, NodeId, NodeRecord, NodeUrl } from '../../fleet/types.ts';
+import type { FleetSnapshot, NodeId, NodeRecord, NodeSpec, NodeUrl } from '../../fleet/types.ts';
+import { sameEndpoint } from './same-endpoints.ts';
 import { transportName } from './transport-name.ts';
 
 /** A node that cannot be an endpoint, because another one has its address. */
@@ -16,34 +17,67 @@ export interface EndpointPlan {
   readonly conflicts: readonly AddressConflict[];
 }
 
-/**
- * What Envoy should know of the fleet. Every node with an address is in it, however ill: those that are down or drain
- * are marked so and only reachable by name, and requests that were not routed avoid them.
- */
-export function endpointSet(records: Iterable<NodeRecord>, snapshot: FleetSnapshot): EndpointPlan {
-  const endpoints: EnvoyEndpoint[] = [];
-  const conflicts: AddressConflict[] = [];
-  const keepers = new Map<string, NodeId>();
-  for (const { spec, address, health } of records) {
-    if (address === undefined) continue;
-    const keeper = keepers.get(address);
-    if (keeper !== undefined) {
-      conflicts.push({ node: spec.id, address, keeper });
-      continue;
+interface Planned {
+  readonly spec: NodeSpec;
+  readonly endpoint: EnvoyEndpoint;
+}
+
+/** What Envoy should know of the fleet, again and again: endpoints that stay as they were stay the same objects. */
+export class EndpointPlanner {
+  #planned: ReadonlyMap<NodeId, Planned> = new Map();
+
+  /**
+   * Every node with an address is in it, however ill: those that are down or drain are marked so and only reachable by
+   * name, and requests that were not routed avoid them.
+   */
+  plan(records: Iterable<NodeRecord>, snapshot: FleetSnapshot): EndpointPlan {
+    const endpoints: EnvoyEndpoint[] = [];
+    const conflicts: AddressConflict[] = [];
+    const keepers = new Map<string, NodeId>();
+    const planned = new Map<NodeId, Planned>();
+    for (const record of records) {
+      const { spec, address } = record;
+      if (address === undefined) continue;
+      const keeper = keepers.get(address);
+      if (keeper !== undefined) {
+        conflicts.push({ node: spec.id, address, keeper });
+        continue;
+      }
+      keepers.set(address, spec.id);
+      const one = plannedFor(record, address, snapshot, this.#planned.get(spec.id));
+      planned.set(spec.id, one);
+      endpoints.push(one.endpoint);
     }
-    keepers.set(address, spec.id);
-    const status = snapshot.byId.get(spec.id)?.status ?? health.status;
-    endpoints.push({
-      node: spec.id,
-      address,
-      hostname: hostname(spec.url),
-      token: spec.token,
-      transport: transportName(spec),
-      isHealthy: health.status !== 'down',
-      isDraining: spec.drain || status === 'draining',
-    });
+    this.#planned = planned;
+    return { set: { endpoints }, conflicts };
   }
-  return { set: { endpoints }, conflicts };
+}
+
+function plannedFor(
+  { spec, health, drains }: NodeRecord,
+  address: string,
+  snapshot: FleetSnapshot,
+  before: Planned | undefined,
+): Planned {
+  const isHealthy = health.status !== 'down';
+  const isDraining = spec.drain || drains.size > 0 || snapshot.byId.get(spec.id)?.status === 'draining';
+  const known = before?.endpoint;
+  const isSame =
+    before?.spec === spec &&
+    known?.address === address &&
+    known.isHealthy === isHealthy &&
+    known.isDraining === isDraining;
+  if (isSame) return before;
+  const endpoint: EnvoyEndpoint = {
+    node: spec.id,
+    address,
+    hostname: hostname(spec.url),
+    token: spec.token,
+    transport: transportName(spec),
+    isHealthy,
+    isDraining,
+  };
+  return { spec, endpoint: known !== undefined && sameEndpoint(known, endpoint) ? known : endpoint };
 }
 
 const OWN_PORT = { http: 80, https: 443 } as const;

@@ -1,9 +1,14 @@
 import { chmod, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import type { Log } from '../../app/log.ts';
-import type { EndpointSet } from '../../app/types.ts';
-import { ASSIGNMENT_TYPE, assignmentJson } from './assignment.ts';
+import type { EndpointSet, EnvoyEndpoint } from '../../app/types.ts';
+import { CLUSTER } from '../names.ts';
+import { ASSIGNMENT_TYPE, lbEndpointJson } from './assignment.ts';
 import { ensureLastKnown, NOTHING_KNOWN } from './ensure-last-known.ts';
 import { parseLastKnown } from './last-known-schema.ts';
+
+/** Endpoints that are written without a pause. */
+const SLICE = 1_000;
 
 export interface LastKnown {
   readonly set: EndpointSet;
@@ -18,8 +23,9 @@ export interface LastKnown {
 export class LastKnownFile {
   readonly #path: string;
   readonly #log: Log;
+  readonly #texts = new WeakMap<EnvoyEndpoint, string>();
   #written = '';
-  #wanted: string | undefined;
+  #wanted: LastKnown | undefined;
   #writing: Promise<void> | undefined;
 
   constructor(path: string, log: Log) {
@@ -50,10 +56,7 @@ export class LastKnownFile {
 
   /** Writes soon; several calls while a write runs become one. Never rejects: a full disk must not stop routing. */
   write(set: EndpointSet, version: number): Promise<void> {
-    this.#wanted = JSON.stringify({
-      version_info: String(version),
-      resources: [{ '@type': ASSIGNMENT_TYPE, ...assignmentJson(set) }],
-    });
+    this.#wanted = { set, version };
     this.#writing ??= this.#writeWanted().finally(() => {
       this.#writing = undefined;
     });
@@ -62,8 +65,9 @@ export class LastKnownFile {
 
   async #writeWanted(): Promise<void> {
     while (this.#wanted !== undefined) {
-      const text = this.#wanted;
+      const wanted = this.#wanted;
       this.#wanted = undefined;
+      const text = await this.#render(wanted);
       if (text === this.#written) continue;
       try {
         await this.#replace(text);
@@ -72,6 +76,25 @@ export class LastKnownFile {
         this.#log.error({ err: error, path: this.#path }, 'the last known nodes could not be saved');
       }
     }
+  }
+
+  /** Endpoint by endpoint, with pauses for others: one text of a large fleet takes longer than a request may wait. */
+  async #render({ set, version }: LastKnown): Promise<string> {
+    const parts: string[] = [];
+    for (const endpoint of set.endpoints) {
+      let text = this.#texts.get(endpoint);
+      if (text === undefined) {
+        text = JSON.stringify(lbEndpointJson(endpoint));
+        this.#texts.set(endpoint, text);
+      }
+      if (parts.push(text) % SLICE === 0) await setImmediate();
+    }
+    const empty = JSON.stringify({
+      version_info: String(version),
+      resources: [{ '@type': ASSIGNMENT_TYPE, cluster_name: CLUSTER.lastKnown, endpoints: [] }],
+    });
+    if (parts.length === 0) return empty;
+    return empty.replace('"endpoints":[]', () => `"endpoints":[{"lb_endpoints":[${parts.join(',')}]}]`);
   }
 
   async #replace(text: string): Promise<void> {

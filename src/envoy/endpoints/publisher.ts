@@ -7,8 +7,10 @@ import type { GrpcCall } from '../grpc/call.ts';
 import { loadService } from '../grpc/load-proto.ts';
 import type { GrpcService } from '../grpc/service.ts';
 import { STATUS } from '../grpc/status.ts';
-import { ASSIGNMENT_TYPE, assignment } from './assignment.ts';
-import { judgeShrink } from './shrink-guard.ts';
+import { ASSIGNMENT_TYPE } from './assignment.ts';
+import { AssignmentEncoder } from './encode-assignment.ts';
+import { sameEndpoints } from './same-endpoints.ts';
+import { judgeShrink, type NodeIds } from './shrink-guard.ts';
 import { Subscription } from './subscription.ts';
 
 export interface PublisherDependencies {
@@ -41,9 +43,10 @@ export class EndpointPublisher implements GrpcService {
   #set: EndpointSet | undefined;
   #good: EndpointSet | undefined;
   #version = 0;
-  #fingerprint = '';
-  #heldFingerprint = '';
+  #held: EndpointSet | undefined;
+  readonly #encoder = new AssignmentEncoder();
   #lastRejection: string | undefined;
+  #onRejected: (() => void) | undefined;
 
   constructor(deps: PublisherDependencies) {
     this.#deps = deps;
@@ -69,27 +72,30 @@ export class EndpointPublisher implements GrpcService {
     return this.#lastRejection;
   }
 
+  /** Calls `listener` whenever Envoy refuses a set. Only one listener is kept. */
+  onRejected(listener: () => void): void {
+    this.#onRejected = listener;
+  }
+
   /** Starts from what a predecessor published: the shrink guard then protects that set, and versions go on. */
   restore(set: EndpointSet, version: number): void {
     if (this.#set !== undefined) return;
     this.#set = set;
     this.#good = set;
-    this.#fingerprint = JSON.stringify(set.endpoints);
     this.#version = version;
     this.#pushAll();
   }
 
   /** `configured`: every node that the configuration names now; those missing from the set are missing by accident. */
-  publish(set: EndpointSet, configured: ReadonlySet<NodeId>): PublishResult {
-    const fingerprint = JSON.stringify(set.endpoints);
-    if (this.#set !== undefined && fingerprint === this.#fingerprint) {
-      this.#heldFingerprint = '';
+  publish(set: EndpointSet, configured: NodeIds): PublishResult {
+    if (this.#set !== undefined && sameEndpoints(this.#set, set)) {
+      this.#held = undefined;
       return 'unchanged';
     }
     if (this.#set !== undefined) {
       const verdict = judgeShrink(this.#set, set, configured);
       if (verdict.kind === 'hold') {
-        this.#reportHeld(fingerprint, verdict.lost);
+        this.#reportHeld(set, verdict.lost);
         return 'held';
       }
     } else if (set.endpoints.length === 0 && configured.size > 0) {
@@ -97,8 +103,7 @@ export class EndpointPublisher implements GrpcService {
       return 'held';
     }
     this.#set = set;
-    this.#fingerprint = fingerprint;
-    this.#heldFingerprint = '';
+    this.#held = undefined;
     this.#version += 1;
     this.#lastRejection = undefined;
     if (this.#streams.size === 0) this.#isGood();
@@ -136,11 +141,12 @@ export class EndpointPublisher implements GrpcService {
       case 'subscribed':
         // After a restart of ours Envoy tells which version it has: ours must not look older.
         this.#version = Math.max(this.#version, news.version + 1);
-        this.#push(call, subscription);
+        this.#pushAll();
         break;
       case 'rejected':
         this.#lastRejection = news.message;
         this.#deps.telemetry.endpointsRejected();
+        this.#onRejected?.();
         this.#deps.log.error(
           { version: news.version, message: news.message },
           'Envoy refused the endpoints and keeps those it had',
@@ -161,15 +167,23 @@ export class EndpointPublisher implements GrpcService {
   }
 
   #pushAll(): void {
-    for (const [call, subscription] of this.#streams) this.#push(call, subscription);
+    const set = this.#set;
+    if (set === undefined || this.#streams.size === 0) return;
+    if (this.#encoder.isPrepared(set)) {
+      for (const [call, subscription] of this.#streams) this.#push(call, subscription, set);
+      return;
+    }
+    // A set that follows meanwhile is pushed instead.
+    void this.#encoder.prepare(set).then(() => {
+      if (this.#set === set) this.#pushAll();
+    });
   }
 
-  #push(call: DiscoveryCall, subscription: Subscription): void {
-    if (this.#set === undefined || !subscription.wantsPush(this.#version)) return;
+  #push(call: DiscoveryCall, subscription: Subscription, set: EndpointSet): void {
+    if (!subscription.wantsPush(this.#version)) return;
     call.send({
       version_info: String(this.#version),
-      // proto-loader packs an Any by its `@type`; the generated type describes it packed.
-      resources: [{ '@type': ASSIGNMENT_TYPE, ...assignment(this.#set) }] as object[],
+      resources: [{ type_url: ASSIGNMENT_TYPE, value: this.#encoder.encode(set) }],
       type_url: ASSIGNMENT_TYPE,
       nonce: subscription.sent(this.#version),
       control_plane: { identifier: 'warmpath' },
@@ -177,9 +191,9 @@ export class EndpointPublisher implements GrpcService {
     this.#deps.telemetry.endpointsPushed();
   }
 
-  #reportHeld(fingerprint: string, lost: readonly NodeId[]): void {
-    if (fingerprint === this.#heldFingerprint) return;
-    this.#heldFingerprint = fingerprint;
+  #reportHeld(set: EndpointSet, lost: readonly NodeId[]): void {
+    if (this.#held !== undefined && sameEndpoints(this.#held, set)) return;
+    this.#held = set;
     this.#deps.log.error(
       { lost },
       'an update would take away most nodes that are still configured; it is held back and Envoy keeps the last ones',

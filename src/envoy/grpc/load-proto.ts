@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
+import { type AnyDefinition, loadSync, type MessageTypeDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 
 /** Where the .proto files lie, seen from src/envoy/grpc and from dist/envoy/grpc alike. */
 export const PROTO_DIR = fileURLToPath(new URL('../../../proto', import.meta.url));
@@ -21,4 +21,21 @@ export function loadService(file: string, name: string, packed: readonly string[
   if (definition === undefined || 'format' in definition)
     throw new Error(`${file} declares no service ${name}`);
   return definition;
+}
+
+/** Writes messages of one type, named in full, as the generated types describe them. */
+export function loadMessage(file: string, name: string): (message: object) => Buffer {
+  const definition = loadSync(file, {
+    includeDirs: [PROTO_DIR],
+    keepCase: true,
+    longs: Number,
+    oneofs: true,
+  })[name];
+  if (definition === undefined || !isMessage(definition))
+    throw new Error(`${file} declares no message ${name}`);
+  return definition.serialize;
+}
+
+function isMessage(definition: AnyDefinition): definition is MessageTypeDefinition<object, object> {
+  return 'format' in definition && 'serialize' in definition;
 }

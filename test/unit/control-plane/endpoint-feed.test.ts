@@ -103,4 +103,40 @@ describe('the endpoint feed', () => {
     expect(known()).toEqual(['n1', 'n2']);
     expect(alarms.list()).toMatchObject([{ code: 'shrink_guard' }]);
   });
+
+  it('F89: a large fleet that goes on changing is shown once per so much time as it has nodes', async () => {
+    const ids = Array.from({ length: 1_000 }, (_, i) => `n${i}`);
+    const { feed, addressOf, publisher, clock } = feeding(...ids);
+    feed.start();
+    ids.forEach((id, i) => {
+      addressOf(id, `10.0.${i >> 8}.${i & 255}:1`);
+    });
+    feed.settled();
+    const before = publisher.version;
+    for (let i = 0; i < 30; i += 1) {
+      addressOf('n1', `10.9.0.${i}:1`);
+      await clock.advance(10);
+    }
+    expect(publisher.version - before).toBeLessThanOrEqual(3);
+    await clock.advance(100);
+    expect(publisher.published?.endpoints[1]?.address).toBe('10.9.0.29:1');
+  });
+
+  it('does nothing for a poll that finds a node as it was', async () => {
+    const { feed, fleet, addressOf, publisher, clock } = feeding('n1');
+    feed.start();
+    addressOf('n1', '10.0.0.1:1');
+    await clock.advance(5);
+    const published = publisher.published;
+    let asked = 0;
+    const { snapshot } = fleet;
+    fleet.snapshot = () => {
+      asked += 1;
+      return snapshot.call(fleet);
+    };
+    fleet.observe('n1', { kind: 'resident', models: [], rttMs: 1 });
+    await clock.advance(1_000);
+    expect(asked).toBe(0);
+    expect(publisher.published).toBe(published);
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { endpointSet, hostname } from '../../../../src/envoy/endpoints/endpoint-set.ts';
+import { EndpointPlanner, hostname } from '../../../../src/envoy/endpoints/endpoint-set.ts';
 import { transportName } from '../../../../src/envoy/endpoints/transport-name.ts';
 import { ModelIndex } from '../../../../src/fleet/model-index.ts';
 import { newNode } from '../../../../src/fleet/new-node.ts';
@@ -35,7 +35,7 @@ function record(
 
 describe('endpoint set', () => {
   it('has every node with an address, ill ones marked', () => {
-    const { set } = endpointSet(
+    const { set } = new EndpointPlanner().plan(
       [
         record(spec('ready', { token: 't' }), '10.0.0.1:1'),
         record(spec('down'), '10.0.0.2:1', 'down'),
@@ -63,7 +63,7 @@ describe('endpoint set', () => {
       record(spec('b'), '10.0.0.1:1'),
       record(spec('c'), '10.0.0.1:2'),
     ];
-    const { set, conflicts } = endpointSet(nodes, EMPTY);
+    const { set, conflicts } = new EndpointPlanner().plan(nodes, EMPTY);
     expect(set.endpoints.map(({ node }) => node)).toEqual(['a', 'c']);
     expect(conflicts).toEqual([{ node: 'b', address: '10.0.0.1:1', keeper: 'a' }]);
   });
@@ -92,5 +92,25 @@ describe('transport', () => {
     expect(one).toMatch(/^tls-[0-9a-f]{12}$/);
     expect(same).toBe(one);
     expect(other).not.toBe(one);
+  });
+});
+
+describe('a planner', () => {
+  it('hands the same endpoint out as long as Envoy would be told the same', () => {
+    const planner = new EndpointPlanner();
+    const one = record(spec('n1'), '10.0.0.1:1');
+    const other = record(spec('n2'), '10.0.0.2:1');
+    const before = planner.plan([one, other], EMPTY).set.endpoints;
+    const polled = { ...one, rttMs: 7, spec: { ...one.spec, weight: 3 } };
+    const down = record(other.spec, '10.0.0.2:1', 'down');
+    const after = planner.plan([polled, down], EMPTY).set.endpoints;
+    expect(after[0]).toBe(before[0]);
+    expect(after[1]).toMatchObject({ node: 'n2', isHealthy: false });
+  });
+
+  it('marks a node that somebody drains, whatever the snapshot says', () => {
+    const drains = new Map([['operator', { since: '', note: '', removeAt: undefined }]] as const);
+    const { set } = new EndpointPlanner().plan([{ ...record(spec('n1'), '10.0.0.1:1'), drains }], EMPTY);
+    expect(set.endpoints[0]?.isDraining).toBe(true);
   });
 });

@@ -116,6 +116,20 @@ describe('endpoint discovery', () => {
     expect(envoy.inbox.messages).toHaveLength(1);
   });
 
+  it('F89: thousands of nodes are pushed whole, though encoded in slices, and only the last of several sets', async () => {
+    const names = Array.from({ length: 2_100 }, (_, i) => `n${i}`);
+    const envoy = new Subscriber();
+    publish(setOf(...names));
+    const first = await envoy.inbox.next();
+    expect(nodesOf(first)).toEqual(names);
+    envoy.answer(first);
+    const [overtaken, last] = [names.slice(0, 2_000), names.slice(0, 2_050)];
+    publish(setOf(...overtaken));
+    publish(setOf(...last));
+    expect(nodesOf(await envoy.inbox.next())).toEqual(last);
+    expect(envoy.inbox.messages).toHaveLength(2);
+  });
+
   it('pushes each change to every subscriber, and no change to nobody', async () => {
     publish(setOf('n1'));
     const envoys = [new Subscriber(), new Subscriber()];
