@@ -95,6 +95,7 @@ function common(target: RedisTarget) {
     connectionName: 'warmpath',
     disableClientInfo: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    disconnectTimeout: 500,
     socketTimeout: SILENT_SOCKET_MS,
     keepAlive: 5_000,
     autoResendUnfulfilledCommands: false,
