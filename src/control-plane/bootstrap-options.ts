@@ -23,6 +23,7 @@ export function bootstrapOptions(config: Config): BootstrapOptions {
   return {
     listen: { host: listen.host === 'localhost' ? '127.0.0.1' : listen.host, port: listen.port },
     grpc: grpcBind(config),
+    replicas: config.replicas,
     admin: { kind: 'unix', path: envoyAdminPath(config.stateDir) },
     lastKnownFile: lastKnownPath(config.stateDir),
     tls: tlsTransports(config),

@@ -24,7 +24,7 @@ import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
 import type { RoutingParams } from '../routing/params.ts';
 import type { Store } from '../store/contract.ts';
-import { MemoryStore } from '../store/memory.ts';
+import { createStore } from '../store/create.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 import { createAdminView } from './admin-view.ts';
@@ -88,7 +88,13 @@ export class ControlPlane {
     });
     this.fleet = new Fleet(config.nodes, fleetParams(config), clock);
     this.readiness = new Readiness(this.fleet, clock);
-    this.#store = new MemoryStore(clock);
+    this.#store = createStore(config.store, {
+      clock,
+      random,
+      log,
+      stateDir: config.stateDir,
+      telemetry: this.metrics,
+    });
     this.#sharing = createSharing({
       store: this.#store,
       replica,

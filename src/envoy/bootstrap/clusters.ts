@@ -88,10 +88,22 @@ function nodeCluster(name: string, options: BootstrapOptions): Message {
   };
 }
 
-/** ext_proc. A hung control plane is out after one failed check: no request waits for it after that. */
+/**
+ * ext_proc. A hung control plane is out after one failed check: no request waits for it after that. Others are asked
+ * only then: what one control plane decides alone, it decides on the latest of all figures.
+ */
 function controlPlane(options: BootstrapOptions): Message {
+  const [own, ...others] = controlPlanes(options);
+  const groups = [[own], ...(others.length > 0 ? [others] : [])];
   return {
     ...grpcCluster(CLUSTER.warmpath, options),
+    load_assignment: {
+      cluster_name: CLUSTER.warmpath,
+      endpoints: groups.map((group, priority) => ({
+        priority,
+        lb_endpoints: group.map((endpoint) => ({ endpoint })),
+      })),
+    },
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
     health_checks: [
       {
@@ -109,9 +121,41 @@ function controlPlane(options: BootstrapOptions): Message {
   };
 }
 
-/** EDS and access log. Not by health: the control plane is healthy only once Envoy has the nodes that it names. */
+/**
+ * EDS and access log. Not by health: the control plane is healthy only once Envoy has the nodes that it names. Any of
+ * several will do, as they tell each other; one that cannot be reached is left out for a moment.
+ */
 function feeds(options: BootstrapOptions): Message {
-  return grpcCluster(CLUSTER.feeds, options);
+  const endpoints = controlPlanes(options);
+  return {
+    ...grpcCluster(CLUSTER.feeds, options),
+    load_assignment: {
+      cluster_name: CLUSTER.feeds,
+      endpoints: [{ lb_endpoints: endpoints.map((endpoint) => ({ endpoint })) }],
+    },
+    ...(endpoints.length > 1 ? { outlier_detection: unreachable() } : {}),
+  };
+}
+
+function controlPlanes({ grpc, replicas = [] }: BootstrapOptions): Message[] {
+  return [grpc, ...replicas].map((target) => ({ address: address(target) }));
+}
+
+/** Leaves out whom a connection to failed, never all. */
+function unreachable(): Message {
+  return {
+    split_external_local_origin_errors: true,
+    consecutive_local_origin_failure: 1,
+    enforcing_consecutive_local_origin_failure: 100,
+    enforcing_success_rate: 0,
+    enforcing_local_origin_success_rate: 0,
+    enforcing_consecutive_5xx: 0,
+    enforcing_consecutive_gateway_failure: 0,
+    interval: '0.5s',
+    base_ejection_time: '1s',
+    max_ejection_time: '5s',
+    max_ejection_percent: 50,
+  };
 }
 
 function grpcCluster(name: string, { grpc }: BootstrapOptions): Message {
@@ -125,10 +169,6 @@ function grpcCluster(name: string, { grpc }: BootstrapOptions): Message {
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
         { explicit_http_config: { http2_protocol_options: {} } },
       ),
-    },
-    load_assignment: {
-      cluster_name: name,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(grpc) } }] }],
     },
   };
 }

@@ -16,6 +16,8 @@ export interface BootstrapOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** The control plane: ext_proc, EDS, access log and health over gRPC. */
   readonly grpc: SocketTarget;
+  /** Further control planes that share their state with ours: asked when ours is not healthy. */
+  readonly replicas?: readonly SocketTarget[];
   /** Envoy's own admin interface. It shows nodes' tokens: a Unix socket, or loopback. */
   readonly admin: SocketTarget;
   /** File-EDS with the last known nodes; must exist when Envoy starts. */

@@ -16,6 +16,16 @@ describe('what our Envoy is told', () => {
     });
   });
 
+  it('names the other control planes that it may ask', async () => {
+    const options = await optionsOf(
+      "grpc: 127.0.0.1:9000\nreplicas: ['10.0.0.2:9000', 'unix:/run/other.sock']\n",
+    );
+    expect(options.replicas).toEqual([
+      { kind: 'tcp', host: '10.0.0.2', port: 9000 },
+      { kind: 'unix', path: '/run/other.sock' },
+    ]);
+  });
+
   it('listens on an address, also where the configuration names this machine', async () => {
     expect((await optionsOf('listen: localhost:8080')).listen).toEqual({ host: '127.0.0.1', port: 8080 });
   });
