@@ -1,18 +1,28 @@
-import { Gauge, type Registry } from 'prom-client';
+import { setImmediate } from 'node:timers/promises';
 import type { FleetGauges } from '../app/telemetry-port.ts';
 import type { FleetSnapshot, NodeStatus, NodeView } from '../fleet/types.ts';
 import { type BoundedLabels, OTHER } from './bounded-labels.ts';
+import { SlicedGauge } from './sliced-gauge.ts';
 
 const STATUSES = ['unknown', 'ready', 'suspect', 'down', 'draining'] as const satisfies NodeStatus[];
 
-/** Gauges of the fleet. The returned function sets them from the state of this moment; nodes that left disappear. */
+/** Nodes whose gauges are set without a pause. */
+const SLICE = 100;
+
+/**
+ * Gauges of the fleet. The returned function answers their text as of the moment of its call, made with pauses for
+ * requests; nodes that left are not in it.
+ */
 export function createFleetMetrics(
-  registry: Registry,
   nodes: BoundedLabels,
   maxModelSeries: number,
-): (fleet: FleetGauges) => void {
-  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
-    new Gauge({ name: `warmpath_${name}`, help, labelNames, registers: [registry] });
+): (fleet: FleetGauges) => Promise<string> {
+  const all: SlicedGauge<string>[] = [];
+  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) => {
+    const made = new SlicedGauge(`warmpath_${name}`, help, labelNames);
+    all.push(made);
+    return made;
+  };
 
   const state = gauge('node_state', '1 for the state that the node is in.', ['node', 'state']);
   const admission = gauge('node_admission', 'Below 1 while a recovered node is eased back in.', ['node']);
@@ -44,15 +54,16 @@ export function createFleetMetrics(
       pollAge.set({ node: label }, Math.max(0, now - node.residentAt) / 1000);
   };
 
-  return (fleet) => {
-    const gauges = [state, admission, rtt, slots, failureRate, vramUsed, vramTotal, pollAge];
-    for (const metric of [...gauges, nodeInflight, inflight, resident, modelVram]) metric.reset();
+  return async (fleet) => {
+    for (const metric of all) metric.reset();
     const snapshot = fleet.snapshot();
     const now = fleet.now();
     leases.set({}, fleet.openLeases());
     version.set({}, snapshot.version);
     const models = new ModelLabels(snapshot, maxModelSeries);
-    for (const node of snapshot.nodes) {
+    const running = fleet.inflight();
+    for (const [i, node] of snapshot.nodes.entries()) {
+      if (i % SLICE === SLICE - 1) await setImmediate();
       const label = nodes.of(node.id);
       if (label === OTHER) continue;
       setNode(node, label, now);
@@ -64,7 +75,7 @@ export function createFleetMetrics(
         modelVram.inc({ node: label, model: name }, finite(model.vramBytes));
       }
     }
-    for (const [node, counts] of fleet.inflight()) {
+    for (const [node, counts] of running) {
       for (const [model, count] of counts) {
         if (!(count > 0)) continue;
         const label = nodes.of(node);
@@ -72,6 +83,9 @@ export function createFleetMetrics(
         inflight.inc({ node: label, model: models.of(node, model) }, count);
       }
     }
+    const texts: string[] = [];
+    for (const metric of all) texts.push(await metric.render());
+    return texts.join('\n\n');
   };
 }
 

@@ -41,7 +41,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const traffic = createTrafficMetrics(registry, new Set(options.paths), nodes);
   const envoy = createEnvoyMetrics(registry);
   const store = createStoreMetrics(registry);
-  const setFleet = createFleetMetrics(registry, nodes, options.maxModelSeries ?? MAX_MODEL_SERIES);
+  const renderFleet = createFleetMetrics(nodes, options.maxModelSeries ?? MAX_MODEL_SERIES);
   const setSharing = createSharingGauges(registry);
   const runtime = createProcessMetrics(registry, options.version, options.envoyVersion);
   const dropped = new Gauge({
@@ -51,13 +51,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
   });
   let fleet: FleetGauges | undefined;
   const render = async (): Promise<string> => {
-    if (fleet !== undefined) {
-      setFleet(fleet);
-      setSharing(fleet);
-    }
+    const ofFleet = fleet && (await renderFleet(fleet));
+    if (fleet !== undefined) setSharing(fleet);
     runtime.refresh();
     dropped.set(options.droppedLogLines());
-    return renderInSlices(registry);
+    const others = await renderInSlices(registry);
+    return ofFleet === undefined ? others : `${ofFleet}\n\n${others}`;
   };
   // Scrapes at the same time share one rendering: the gauges are set once for all of them.
   let rendering: Promise<string> | undefined;
