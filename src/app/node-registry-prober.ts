@@ -36,6 +36,15 @@ export class Prober {
     }
   }
 
+  /** Policy or addresses have changed: who had to wait may not have to any more. */
+  askAnew(): void {
+    for (const entry of this.#table.entries.values()) {
+      if (!isInQuestion(entry)) continue;
+      entry.nextProbeAt = this.#options.clock.now();
+      entry.failedProbes = 0;
+    }
+  }
+
   async settled(): Promise<void> {
     await Promise.all(this.#running);
   }

@@ -222,19 +222,17 @@ export class RegistryReplica {
   /** Takes a stored node in; where two have one name, the older keeps it, on every replica. */
   #adopt(entry: Entry): void {
     const holder = this.#table.byId(entry.id);
-    if (holder === undefined && this.#table.configuredNode(entry.id) === undefined) {
-      this.#table.add(entry);
-      return;
-    }
+    this.#table.add(entry);
+    if (holder === undefined && this.#table.configuredNode(entry.id) === undefined) return;
     const isOlder =
       holder !== undefined &&
       (entry.firstSeenAt === holder.firstSeenAt
         ? entry.key < holder.key
         : entry.firstSeenAt < holder.firstSeenAt);
-    this.#table.entries.set(entry.key, entry);
+    const wanted = entry.id;
     const loser = isOlder ? holder : entry;
-    if (isOlder) this.#table.rename(entry, entry.id);
     this.#table.rename(loser, this.#table.otherName(loser));
+    if (isOlder) this.#table.rename(entry, wanted);
     this.changed(loser);
   }
 

@@ -9,13 +9,24 @@ export class NodeTable {
   #configured: readonly NodeSpec[] = [];
   readonly #byName = new Map<NodeId, NodeSpec>();
   readonly #byPlace = new Map<string, NodeId>();
-  readonly entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, Entry>();
+  /** Entries that each source has brought. */
+  readonly #brought = new Map<string, number>();
   readonly #ids = new Map<NodeId, Entry>();
   readonly #specs = new WeakMap<Entry, NodeSpec>();
   readonly #deriveName: (url: NodeUrl) => string;
 
   constructor(deriveName: (url: NodeUrl) => string) {
     this.#deriveName = deriveName;
+  }
+
+  get entries(): ReadonlyMap<string, Entry> {
+    return this.#entries;
+  }
+
+  /** Entries that this source has brought. */
+  countOf(sourceKey: string): number {
+    return this.#brought.get(sourceKey) ?? 0;
   }
 
   get configured(): readonly NodeSpec[] {
@@ -32,7 +43,7 @@ export class NodeTable {
 
   /** Discovered nodes that are part of the fleet. */
   members(): Entry[] {
-    return [...this.entries.values()].filter(isInFleet);
+    return [...this.#entries.values()].filter(isInFleet);
   }
 
   /** Takes over the configuration's nodes; a discovered node that has a name of theirs is renamed. Answers the renamed. */
@@ -44,18 +55,23 @@ export class NodeTable {
       this.#byName.set(node.id, node);
       this.#byPlace.set(placeOf(node.url), node.id);
     }
-    const renamed = [...this.entries.values()].filter(({ id }) => this.#byName.has(id));
+    const renamed = [...this.#entries.values()].filter(({ id }) => this.#byName.has(id));
     for (const entry of renamed) this.rename(entry, this.otherName(entry));
     return renamed;
   }
 
+  /** Its name must be free, or be made so by `rename` at once. */
   add(entry: Entry): void {
-    this.entries.set(entry.key, entry);
-    this.#ids.set(entry.id, entry);
+    this.#entries.set(entry.key, entry);
+    this.#brought.set(entry.sourceKey, this.countOf(entry.sourceKey) + 1);
+    if (!this.#ids.has(entry.id)) this.#ids.set(entry.id, entry);
   }
 
   delete(entry: Entry): void {
-    this.entries.delete(entry.key);
+    if (!this.#entries.delete(entry.key)) return;
+    const left = this.countOf(entry.sourceKey) - 1;
+    if (left > 0) this.#brought.set(entry.sourceKey, left);
+    else this.#brought.delete(entry.sourceKey);
     if (this.#ids.get(entry.id) === entry) this.#ids.delete(entry.id);
   }
 

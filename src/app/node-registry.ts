@@ -13,8 +13,10 @@ import { type Candidate, NodeAdminError, type NodeRegistry, type RegisteredNode 
 
 /** The source under which agents register themselves. */
 export const AGENT_KEY = 'agent';
-/** Candidates that wait, over those that may join: what is named beyond is not looked at. */
-const CANDIDATES_PER_MEMBER = 2;
+/** Nodes of one source that are kept, over those that may be members. */
+const KEPT_PER_MEMBER = 2;
+/** That a source names too many is said this often at most. */
+const SAY_FULL_MS = 3_600_000;
 const TICK_MS = 250;
 /** A node that is gone stays this long at least, so that every Envoy has heard; with requests this long at most. */
 const GONE_MIN_MS = 1_000;
@@ -34,7 +36,7 @@ export class Registry implements NodeRegistry {
   #members: readonly NodeSpec[] | undefined;
   #configuredAt: string;
   #isTelling = false;
-  #isFull = false;
+  readonly #saidFullAt = new Map<string, number>();
 
   constructor(options: NodeRegistryOptions, configured: readonly NodeSpec[]) {
     this.#options = options;
@@ -82,17 +84,20 @@ export class Registry implements NodeRegistry {
       if (entry.active !== undefined && places.has(placeOf(entry.active.url)))
         this.#demote(entry, 'a configured node has its address');
     }
+    this.#prober.askAnew();
     this.#changed();
     this.#tell();
   }
 
   found(key: string, candidates: readonly Candidate[]): void {
     const named = new Map(candidates.map((candidate) => [identityKey(candidate), candidate]));
+    const unnamed = [...this.#table.entries.values()].filter(
+      (entry) => !named.has(entry.key) && this.#isOf(entry, key),
+    );
+    // First, so that those that come have room.
+    for (const entry of unnamed) if (entry.state !== 'member') this.#unname(entry, key);
     for (const [identity, candidate] of named) this.#see(key, identity, candidate);
-    if (this.#isHeld(key, named)) return;
-    for (const entry of [...this.#table.entries.values()]) {
-      if (!named.has(entry.key) && this.#isOf(entry, key)) this.#unname(entry, key);
-    }
+    if (!this.#isHeld(key, named)) for (const entry of unnamed) this.#unname(entry, key);
     this.#changed();
   }
 
@@ -190,7 +195,7 @@ export class Registry implements NodeRegistry {
   }
 
   #meet(key: string, identity: string, candidate: Candidate, now: number, at: string): Entry | undefined {
-    if (!this.#hasRoom()) return undefined;
+    if (!this.#hasRoom(key)) return undefined;
     const entry: Entry = {
       key: identity,
       id: this.#table.freeName(candidate),
@@ -214,18 +219,18 @@ export class Registry implements NodeRegistry {
     return entry;
   }
 
-  /** Bounds what strangers can make us remember. Said once when it begins. */
-  #hasRoom(): boolean {
-    const { maxNodes } = this.#options.policy();
-    const isFull = this.#table.entries.size >= maxNodes * (1 + CANDIDATES_PER_MEMBER);
-    if (isFull && !this.#isFull) {
-      this.#options.log.warn(
-        { nodes: this.#table.entries.size },
-        'more nodes are found than are kept; further ones are ignored. Raise discovery.maxNodes if they are yours',
-      );
-    }
-    this.#isFull = isFull;
-    return !isFull;
+  /** Bounds what strangers can make us remember; one source that is flooded takes no room from the others. */
+  #hasRoom(key: string): boolean {
+    const { clock, log, policy } = this.#options;
+    if (this.#table.countOf(key) < policy().maxNodes * KEPT_PER_MEMBER) return true;
+    const now = clock.now();
+    if (now - (this.#saidFullAt.get(key) ?? Number.NEGATIVE_INFINITY) < SAY_FULL_MS) return false;
+    this.#saidFullAt.set(key, now);
+    log.warn(
+      { source: key, nodes: this.#table.countOf(key) },
+      `${key} names more nodes than are kept; further ones are ignored. If they are yours, raise discovery.maxNodes`,
+    );
+    return false;
   }
 
   /** Whether what a source says may be a mistake: then its members stay. */
@@ -320,7 +325,7 @@ export class Registry implements NodeRegistry {
   #refuseWhereFull(): void {
     const { maxAgents } = this.#options.policy();
     const agents = [...this.#table.entries.values()].filter(({ latest }) => latest.source === 'agent');
-    if (agents.length < maxAgents && this.#hasRoom()) return;
+    if (agents.length < maxAgents && this.#hasRoom(AGENT_KEY)) return;
     throw new NodeAdminError(
       'refused',
       `no more nodes may register: ${agents.length} have. Remove some, or raise agents.maxNodes and discovery.maxNodes`,

@@ -158,7 +158,7 @@ function expandSecrets(
   return result;
 }
 
-function toSpec(node: NodeInput, extras: NodeExtras | undefined): NodeSpec {
+export function toSpec(node: NodeInput, extras: NodeExtras | undefined): NodeSpec {
   return {
     id: extras?.name ?? '',
     url: node.url,
