@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { STATUS } from '../app/status.ts';
@@ -5,7 +6,7 @@ import { RouterError } from '../request/errors.ts';
 import type { AdminSource } from './admin-source.ts';
 import { createHostGuard } from './host-guard.ts';
 import { addNodeRoutes, isNodeWrite, type NodeRoutesOptions, nodeAdminStatus } from './nodes-routes.ts';
-import { statusReport } from './status-report.ts';
+import { statusText } from './status-report.ts';
 
 const MAX_DECISIONS = 1000;
 
@@ -96,7 +97,11 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
     reply.type(options.metrics.contentType);
     return options.metrics.render();
   });
-  server.get('/status', () => statusReport(source, options.address));
+  server.get('/status', (_request, reply) =>
+    reply
+      .type('application/json; charset=utf-8')
+      .send(Readable.from(statusText(source, options.address), { objectMode: false })),
+  );
   server.get('/decisions', (request) => ({
     decisions: source.decisions(decisionsQuery.parse(request.query).limit),
   }));

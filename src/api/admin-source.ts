@@ -2,6 +2,7 @@ import type { RaisedAlarm } from '../app/alarms.ts';
 import type { DecisionRecord } from '../app/types.ts';
 import type { FleetSnapshot, NodeRecord } from '../fleet/types.ts';
 import type { Inflight, Ranking } from '../routing/types.ts';
+import type { SharingReport } from './sharing-report.ts';
 
 export interface EnvoyInfo {
   /** As `envoy --version` prints it; undefined where Envoy runs elsewhere. */
@@ -44,6 +45,9 @@ export interface AdminSource {
   /** History of each node, beside the derived figures of the snapshot. */
   records(): readonly NodeRecord[];
   inflight(): Inflight;
+  sharing(): SharingReport;
+  /** Id of the replica that polls a node; undefined where that is not known now. */
+  pollerOf(node: string): string | undefined;
   /** Why no traffic should come here yet, or any more; empty when ready. */
   unreadyReasons(): readonly string[];
   alarms(): readonly RaisedAlarm[];

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { formatOrigin } from '../app/host-port.ts';
 import type { NodeRecord, NodeView, ResidentModel } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
@@ -7,8 +8,30 @@ import type { NodeReport, StatusReport } from './status-schema.ts';
 /** Decisions that a status report carries; `/decisions` has them all. */
 const DECISIONS = 50;
 
-/** Everything an operator asks first, as of this moment. Tokens are no part of it. */
-export function statusReport(source: AdminSource, admin: string): StatusReport {
+/** Nodes that are described without a pause. */
+const SLICE = 50;
+
+/**
+ * Everything an operator asks first, as JSON. Tokens are no part of it. Made bit by bit, as fast as it is read and with
+ * pauses for requests: each node is described as of the moment that its turn comes.
+ */
+export async function* statusText(source: AdminSource, admin: string): AsyncGenerator<string, void> {
+  const { nodes, ...rest } = statusFrame(source, admin);
+  yield `${JSON.stringify(rest).slice(0, -1)},"nodes":[`;
+  const records = source.records();
+  for (let from = 0; from < records.length; from += SLICE) {
+    if (from > 0) await setImmediate();
+    const { byId } = source.snapshot();
+    const part = records
+      .slice(from, from + SLICE)
+      .map((record) => JSON.stringify(nodeReport(source, record, byId.get(record.spec.id))));
+    yield `${from > 0 ? ',' : ''}${part.join(',')}`;
+  }
+  yield ']}';
+}
+
+/** The report without its nodes. */
+function statusFrame(source: AdminSource, admin: string): StatusReport {
   const date = source.date();
   const snapshot = source.snapshot();
   const unready = [...source.unreadyReasons()];
@@ -28,8 +51,9 @@ export function statusReport(source: AdminSource, admin: string): StatusReport {
       envoy === undefined
         ? null
         : { version: envoy.version ?? null, pid: envoy.pid ?? null, restarts: envoy.restarts ?? null },
+    sharing: source.sharing(),
     snapshotVersion: snapshot.version,
-    nodes: source.records().map((record) => nodeReport(source, record, snapshot.byId.get(record.spec.id))),
+    nodes: [],
     decisions: source.decisions(DECISIONS).map((record) => ({ ...record })),
   };
 }
@@ -75,6 +99,7 @@ function nodeReport(source: AdminSource, record: NodeRecord, view: NodeView | un
     drains: drainReports(record),
     rttMs: record.rttMs ?? null,
     pollAgeMs: seenAt === undefined ? null : Math.max(0, source.now() - seenAt),
+    poller: source.pollerOf(spec.id) ?? null,
   };
 }
 

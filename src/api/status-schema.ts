@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { drainReport } from './nodes-schema.ts';
+import { sharingSchema } from './sharing-report.ts';
 
 const warmModel = z.object({
   name: z.string(),
@@ -39,6 +40,8 @@ const node = z.object({
   rttMs: z.number().nullable(),
   /** Since the last good answer of /api/ps. */
   pollAgeMs: z.number().nullable(),
+  /** Id of the replica that polls it; null where that is not known now. */
+  poller: z.string().nullable(),
 });
 
 /** What `GET /status` answers; `warmpath status` reads the same. Times are ISO 8601. */
@@ -57,6 +60,7 @@ export const statusSchema = z.object({
   envoy: z
     .object({ version: z.string().nullable(), pid: z.number().nullable(), restarts: z.number().nullable() })
     .nullable(),
+  sharing: sharingSchema,
   snapshotVersion: z.number(),
   nodes: z.array(node),
   /** Newest first; see DecisionRecord. */

@@ -16,7 +16,7 @@ const STATUS_STYLE: Record<NodeReport['status'], Style> = {
 
 /** The status report as people read it, lines at most `width` long. */
 export function renderStatus(report: StatusReport, paint: Paint, width: number): string {
-  const parts = [headline(report, paint), ...alarms(report, paint), ''];
+  const parts = [headline(report, paint), ...sharing(report, paint), ...alarms(report, paint), ''];
   if (report.nodes.length === 0) {
     parts.push('No nodes are configured. Name one: npm run up -- --node http://HOST:11434', '');
     return parts.join('\n');
@@ -44,6 +44,17 @@ function headline(report: StatusReport, paint: Paint): string {
   if ((report.envoy?.restarts ?? 0) > 0)
     parts.push(paint('yellow', `envoy restarts: ${report.envoy?.restarts}`));
   return parts.join(' · ');
+}
+
+/** Only where state is shared at all. */
+function sharing({ sharing: { store, replicas }, nodes }: StatusReport, paint: Paint): string[] {
+  if (store.kind === 'memory') return [];
+  const state = paint(store.state === 'up' ? 'green' : 'yellow', store.state);
+  const each = replicas.map(({ id, inflight }) => {
+    const polled = nodes.filter(({ poller }) => poller === id).length;
+    return `${displayText(id)} (${inflight} in flight, polls ${polled})`;
+  });
+  return [`${displayText(store.kind)} ${state} · replicas: ${each.join(', ')}`];
 }
 
 function alarms(report: StatusReport, paint: Paint): string[] {

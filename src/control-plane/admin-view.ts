@@ -1,4 +1,5 @@
 import type { AdminSource, EnvoyInfo, ExplainQuery, Explanation } from '../api/admin-source.ts';
+import type { SharingReport } from '../api/sharing-report.ts';
 import type { Alarms } from '../app/alarms.ts';
 import type { DecisionLog } from '../app/decision-log.ts';
 import type { Fleet } from '../app/fleet.ts';
@@ -17,6 +18,8 @@ export interface AdminViewDependencies {
   readonly ledger: LeaseLedger;
   readonly decisions: DecisionLog;
   readonly router: Router;
+  readonly sharing: () => SharingReport;
+  readonly pollerOf: (node: string) => string | undefined;
   readonly alarms: Alarms;
   readonly clock: Clock;
   readonly unreadyReasons: () => readonly string[];
@@ -36,6 +39,8 @@ export function createAdminView(deps: AdminViewDependencies): AdminSource {
     snapshot: () => fleet.snapshot(),
     records: () => [...fleet.nodes.values()],
     inflight: () => ledger,
+    sharing: deps.sharing,
+    pollerOf: deps.pollerOf,
     unreadyReasons: deps.unreadyReasons,
     alarms: () => alarms.list(),
     envoy: deps.envoy,

@@ -164,6 +164,8 @@ export class ControlPlane {
       ledger: this.#ledger,
       decisions: this.#decisions,
       router,
+      sharing: () => sharing.report(config.store.kind),
+      pollerOf: (node) => sharing.pollerOf(node),
       alarms: this.alarms,
       clock,
       unreadyReasons: () => this.readiness.reasons(),

@@ -1,3 +1,4 @@
+import type { SharingReport } from '../api/sharing-report.ts';
 import type { Fleet } from '../app/fleet.ts';
 import { LearntFigures } from '../app/learnt-figures.ts';
 import type { Log } from '../app/log.ts';
@@ -50,6 +51,7 @@ export interface Sharing {
   pollerOf(node: NodeId): ReplicaId | undefined;
   /** Live replicas as last heard of, this one first. */
   replicas(): readonly ReplicaInfo[];
+  report(kind: SharingReport['store']['kind']): SharingReport;
   /** Some Envoy has its endpoints from another replica. */
   isEnvoyElsewhere(): boolean;
   /** Starts from what is known already; never rejects, and gives up waiting for the store after a while. */
@@ -84,6 +86,7 @@ function alone(deps: SharingDependencies, learnt: LearntFigures): Sharing {
     isOurs: () => true,
     pollerOf: () => deps.replica,
     replicas: () => [info()],
+    report: (kind) => report(kind, deps.store, [info()], undefined),
     isEnvoyElsewhere: () => false,
     load: async () => {
       try {
@@ -101,6 +104,7 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
   const info = ownInfo(deps);
   let replicas: readonly ReplicaInfo[] = [info()];
   let isLoaded = false;
+  let heartbeatAt: Date | undefined;
   let envoyElsewhereAt = Number.NEGATIVE_INFINITY;
 
   const observations = new SharedObservations({
@@ -122,6 +126,7 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
   const facts = new SharedFacts({ ...deps, isOurs: (node) => polls.isOurs(node) });
   const onReplicas = (live: readonly ReplicaInfo[]): void => {
     const others = live.filter(({ id }) => id !== replica);
+    if (store.state === 'up') heartbeatAt = clock.date();
     replicas = [info(), ...others];
     observations.setOthers(others.map(({ id }) => id));
     polls.setReplicas(replicas.length);
@@ -161,12 +166,16 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
     isOurs: (node) => polls.isOurs(node),
     pollerOf: (node) => polls.pollerOf(node),
     replicas: () => [info(), ...replicas.slice(1)],
+    report: (kind) => report(kind, store, [info(), ...replicas.slice(1)], heartbeatAt),
     isEnvoyElsewhere: () => clock.now() - envoyElsewhereAt < ENVOY_MEMORY_MS,
     load: async () => {
       await untilUp(store, clock);
       if (store.state === 'up') await load();
       else
-        log.warn({}, 'the shared store does not answer: starting with what this process finds out by itself');
+        log.info(
+          {},
+          'the shared store has not answered yet: starting with what this process finds out by itself',
+        );
       await polls.renew();
     },
     run: async (signal) => {
@@ -192,6 +201,25 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
 function ownInfo({ replica, version, ledger, clock, hasEnvoy }: SharingDependencies): () => ReplicaInfo {
   const startedAt = clock.date().toISOString();
   return () => ({ id: replica, version, startedAt, inflight: ledger.size, waiting: 0, hasEnvoy: hasEnvoy() });
+}
+
+function report(
+  kind: SharingReport['store']['kind'],
+  { state }: Store,
+  replicas: readonly ReplicaInfo[],
+  heartbeatAt: Date | undefined,
+): SharingReport {
+  return {
+    store: { kind, state },
+    replicas: replicas.map(({ id, version, startedAt, inflight, hasEnvoy }) => ({
+      id,
+      version,
+      startedAt,
+      inflight,
+      hasEnvoy,
+    })),
+    heartbeatAt: heartbeatAt?.toISOString() ?? null,
+  };
 }
 
 async function untilUp(store: Store, clock: Clock): Promise<void> {

@@ -144,6 +144,7 @@ it('reports what an operator asks of a node', async () => {
     drains: [],
     rttMs: 2.5,
     pollAgeMs: 1_500,
+    poller: 'r1',
   });
   expect(reply.body).not.toContain('very-secret');
 });

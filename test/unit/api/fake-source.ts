@@ -31,6 +31,8 @@ export function aSource(nodes: readonly NodeRecord[], fields: Partial<AdminSourc
     snapshot: () => aSnapshot(nodes, 7, 10_000),
     records: () => nodes,
     inflight: () => ({ onNode: () => 0, onModel: () => 0, nodesRunning: () => [] }),
+    sharing: () => ({ store: { kind: 'memory', state: 'up' }, replicas: [], heartbeatAt: null }),
+    pollerOf: () => 'r1',
     unreadyReasons: () => [],
     alarms: () => [],
     envoy: () => undefined,

@@ -17,6 +17,8 @@ function viewed() {
     router,
     alarms: new Alarms(clock, log),
     clock,
+    sharing: () => ({ store: { kind: 'memory', state: 'up' }, replicas: [], heartbeatAt: null }),
+    pollerOf: () => 'me',
     unreadyReasons: () => [],
     envoy: () => undefined,
   });
