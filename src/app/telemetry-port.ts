@@ -1,4 +1,4 @@
-import type { FailureReason, FleetSnapshot, ModelKey, NodeId } from '../fleet/types.ts';
+import type { DrainCause, FailureReason, FleetSnapshot, ModelKey, NodeId } from '../fleet/types.ts';
 import type { ErrorCode } from '../request/errors.ts';
 import type { PickReason } from '../routing/types.ts';
 import type { OutcomeEnd } from './types.ts';
@@ -65,6 +65,8 @@ export interface FleetGauges {
   inflight(): ReadonlyMap<NodeId, ReadonlyMap<ModelKey, number>>;
   /** Leases that this replica holds now. */
   openLeases(): number;
+  /** Nodes that drain, and why. */
+  drains?(): Iterable<readonly [node: NodeId, causes: readonly DrainCause[]]>;
   /** Live replicas, this one included. */
   replicas(): number;
 }

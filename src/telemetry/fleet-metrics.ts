@@ -32,6 +32,10 @@ export function createFleetMetrics(
   const vramUsed = gauge('node_vram_used_bytes', 'VRAM of resident models.', ['node']);
   const vramTotal = gauge('node_vram_total_bytes', 'VRAM, where it is known.', ['node']);
   const pollAge = gauge('node_poll_age_seconds', 'Since the last good answer of /api/ps.', ['node']);
+  const draining = gauge('node_draining', '1 for each reason why the node gets no new requests.', [
+    'node',
+    'cause',
+  ]);
   const nodeInflight = gauge('node_inflight', 'Running requests of this replica.', ['node']);
   const inflight = gauge('inflight', 'Running requests of this replica by node and model.', [
     'node',
@@ -62,6 +66,7 @@ export function createFleetMetrics(
     version.set({}, snapshot.version);
     const models = new ModelLabels(snapshot, maxModelSeries);
     const running = fleet.inflight();
+    const drains = [...(fleet.drains?.() ?? [])];
     for (const [i, node] of snapshot.nodes.entries()) {
       if (i % SLICE === SLICE - 1) await setImmediate();
       const label = nodes.of(node.id);
@@ -74,6 +79,10 @@ export function createFleetMetrics(
         resident.set({ node: label, model: name }, 1);
         modelVram.inc({ node: label, model: name }, finite(model.vramBytes));
       }
+    }
+    for (const [node, causes] of drains) {
+      const label = nodes.of(node);
+      if (label !== OTHER) for (const cause of causes) draining.set({ node: label, cause }, 1);
     }
     for (const [node, counts] of running) {
       for (const [model, count] of counts) {

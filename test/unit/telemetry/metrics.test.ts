@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
+import { drainingNodes } from '../../../src/app/drain-causes.ts';
 import type { EndedRequest, FleetGauges } from '../../../src/app/telemetry-port.ts';
 import type { FleetSnapshot } from '../../../src/fleet/types.ts';
 import { createMetrics, type Metrics, type MetricsOptions } from '../../../src/telemetry/metrics.ts';
@@ -257,6 +258,19 @@ it('shows running requests by node and model, and zero for idle nodes', async ()
   inflight = new Map();
   expect(await value(metrics, 'warmpath_inflight', { node: 'gpu1', model: 'alpha:latest' })).toBeUndefined();
   expect(await value(metrics, 'warmpath_node_inflight', { node: 'gpu1' })).toBe(0);
+});
+
+it('shows why nodes drain, and nothing of those that do not', async () => {
+  const metrics = aMetrics();
+  const drain = { since: '2026-01-01T00:00:00.000Z', note: 'x', removeAt: undefined };
+  const nodes = [
+    aNode('gpu1', { spec: { drain: true }, record: { drains: new Map([['operator', drain]]) } }),
+    aNode('gpu2'),
+  ];
+  metrics.watch(gauges(aSnapshot(nodes), { drains: () => drainingNodes(nodes) }));
+  expect(await value(metrics, 'warmpath_node_draining', { node: 'gpu1', cause: 'configured' })).toBe(1);
+  expect(await value(metrics, 'warmpath_node_draining', { node: 'gpu1', cause: 'operator' })).toBe(1);
+  expect((await metrics.render()).match(/^warmpath_node_draining\{/gm)).toHaveLength(2);
 });
 
 it('forgets the gauges of a node that left', async () => {
