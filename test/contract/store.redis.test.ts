@@ -10,7 +10,8 @@ import {
 import { isUp, openRedisStore } from '../support/redis-store.ts';
 import { describeReal } from '../support/require-real.ts';
 import { pause } from '../support/wait-for.ts';
-import { describeStore } from './store.ts';
+import { itNeverDrifts } from './lease-property.ts';
+import { describeStore, type StoreHarness } from './store.ts';
 
 describeReal(redisServer, 'one Redis', (program) => {
   let redis: RealRedis;
@@ -19,7 +20,7 @@ describeReal(redisServer, 'one Redis', (program) => {
   });
   afterAll(() => redis.stop());
 
-  describeStore('redis', {
+  const harness: StoreHarness = {
     open: async () => {
       await redis.send('FLUSHALL');
       const stores = [1, 2, 3].map(() => openRedisStore({ url: redis.url }).store);
@@ -27,7 +28,9 @@ describeReal(redisServer, 'one Redis', (program) => {
       return stores;
     },
     advance: pause,
-  });
+  };
+  describeStore('redis', harness);
+  itNeverDrifts(harness, 40);
 });
 
 describeReal(redisServer, 'Sentinel', (program) => {
@@ -37,7 +40,7 @@ describeReal(redisServer, 'Sentinel', (program) => {
   });
   afterAll(() => group.stop());
 
-  describeStore('redis behind Sentinel', {
+  const harness: StoreHarness = {
     open: async () => {
       await group.master.send('FLUSHALL');
       const sentinels = group.sentinels.map(({ port }) => ({ host: '127.0.0.1', port }));
@@ -46,7 +49,8 @@ describeReal(redisServer, 'Sentinel', (program) => {
       return stores;
     },
     advance: pause,
-  });
+  };
+  describeStore('redis behind Sentinel', harness);
 });
 
 describeReal(redisServer, 'Cluster', (program) => {
@@ -56,7 +60,7 @@ describeReal(redisServer, 'Cluster', (program) => {
   });
   afterAll(() => cluster.stop());
 
-  describeStore('redis cluster', {
+  const harness: StoreHarness = {
     open: async () => {
       await cluster.flush();
       // Each replica is told of another node only: the rest it finds out.
@@ -67,5 +71,7 @@ describeReal(redisServer, 'Cluster', (program) => {
       return stores;
     },
     advance: pause,
-  });
+  };
+  describeStore('redis cluster', harness);
+  itNeverDrifts(harness, 15);
 });

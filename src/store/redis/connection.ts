@@ -36,6 +36,7 @@ export class Connection {
   readonly #listeners = new Set<(state: StoreState) => void>();
   readonly #refusals = new Set<string>();
   #state: StoreState = 'connecting';
+  #said: 'up' | 'down' | undefined;
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
@@ -101,7 +102,10 @@ export class Connection {
   }
 
   subscribe(replica: ReplicaId, listener: (message: StoreMessage) => void): () => void {
-    return this.#bus.subscribe(replica, listener);
+    const end = this.#bus.subscribe(replica, listener);
+    // Until the subscription works, messages are missed.
+    this.#update();
+    return end;
   }
 
   /** Sends one command that is no script. Rejects with StoreError. */
@@ -144,16 +148,18 @@ export class Connection {
 
   #update(error?: StoreError): void {
     const isUp = this.#link.client !== undefined && this.#bus.isUp;
-    const state = isUp ? 'up' : this.#state === 'connecting' && error === undefined ? 'connecting' : 'down';
+    const isWaiting = error === undefined && this.#state !== 'down';
+    const state = isUp ? 'up' : isWaiting ? 'connecting' : 'down';
     if (state === this.#state || this.#isClosed) return;
     this.#state = state;
     this.#options.telemetry.storeState(state);
-    this.#tell(state, error);
+    if (state !== 'connecting' && state !== this.#said) this.#tell(state, error);
     for (const listener of [...this.#listeners]) listener(state);
   }
 
-  #tell(state: StoreState, error: StoreError | undefined): void {
+  #tell(state: 'up' | 'down', error: StoreError | undefined): void {
     const { log, target } = this.#options;
+    this.#said = state;
     const where = target.endpoints
       .map(({ host, port }) => `${host}:${port}`)
       .slice(0, 3)
