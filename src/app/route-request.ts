@@ -4,6 +4,7 @@ import type { RouteRequest } from '../request/types.ts';
 import type { RoutingParams } from '../routing/params.ts';
 import { perTryTimeoutMs } from '../routing/per-try.ts';
 import { rank } from '../routing/rank.ts';
+import { rejections } from '../routing/rejections.ts';
 import type { Ranking } from '../routing/types.ts';
 import { Decision, type DecisionLog } from './decision-log.ts';
 import type { Fleet } from './fleet.ts';
@@ -11,6 +12,9 @@ import type { Log } from './log.ts';
 import type { Clock, Random } from './ports.ts';
 import type { Telemetry } from './telemetry-port.ts';
 import type { RequestRouter, RouteDecision } from './types.ts';
+
+/** More than a person reads. */
+const MAX_EXPLAINED = 1_000;
 
 export interface RouterDependencies {
   readonly fleet: Fleet;
@@ -80,10 +84,13 @@ export class Router implements RequestRouter {
     this.#deps.telemetry.refused(code);
   }
 
-  /** What would be chosen now, without a lease and without a trace. */
+  /** What would be chosen now and why no other node, without a lease and without a trace. */
   preview(request: RouteRequest): Ranking {
     const { fleet, ledger, random, clock } = this.#deps;
-    return rank(request, fleet.snapshot(), ledger, this.#deps.params(), random, clock.now());
+    const snapshot = fleet.snapshot();
+    const now = clock.now();
+    const ranking = rank(request, snapshot, ledger, this.#deps.params(), random, now);
+    return { ...ranking, rejected: rejections(request, snapshot, ledger, ranking, MAX_EXPLAINED, now) };
   }
 
   #logDecision(decision: Decision): void {

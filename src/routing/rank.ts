@@ -29,7 +29,7 @@ export function rank(
     if (ranking.nodes.length > 0) return ranking;
     const resort = among(candidates, true);
     if (resort.nodes.length > 0) return resort;
-    throw noNodeFor(request, params);
+    throw noNodeFor(request, params, byModel.get(request.model.key));
   }
   // No tag list has the model: it is unknown for certain only when there is nobody left to ask.
   const unobserved = unobservedNodes(snapshot);

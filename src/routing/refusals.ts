@@ -1,3 +1,4 @@
+import type { NodeView } from '../fleet/types.ts';
 import { RouterError } from '../request/errors.ts';
 import type { RouteRequest } from '../request/types.ts';
 import type { RoutingParams } from './params.ts';
@@ -15,9 +16,15 @@ export function modelNotFound(request: RouteRequest): RouterError {
   );
 }
 
-/** Nodes have the model, but none can take a request now. */
-export function noNodeFor(request: RouteRequest, params: RoutingParams): RouterError {
-  return new RouterError('no_node', `no node can serve model '${echo(request)}' now`, {
+/** Nodes have the model, but none can take a request now. `knowing` are those that have it. */
+export function noNodeFor(
+  request: RouteRequest,
+  params: RoutingParams,
+  knowing: readonly NodeView[] = [],
+): RouterError {
+  const isOnPurpose = knowing.length > 0 && knowing.every(({ status }) => status === 'draining');
+  const why = isOnPurpose ? ': every node that has it is being drained' : '';
+  return new RouterError('no_node', `no node can serve model '${echo(request)}' now${why}`, {
     retryAfterSeconds: params.retryAfterSeconds,
   });
 }

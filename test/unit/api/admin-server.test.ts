@@ -266,3 +266,18 @@ it('S08: a request without a Host is refused too, over a real socket', async () 
   const reply = await fetch(`${url}/healthz`);
   expect([reply.status, await reply.json()]).toEqual([200, { status: 'ok' }]);
 });
+
+it('G8: tells of every node of a large fleet, and leaves room for others while it does', async () => {
+  const nodes = Array.from({ length: 1_000 }, (_, i) => aNode(`gpu${i}`));
+  let turns = 0;
+  let isDone = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  const report = statusSchema.parse((await serve(aSource(nodes))('/status')).json());
+  isDone = true;
+  expect(report.nodes.map(({ name }) => name)).toEqual(nodes.map(({ spec }) => spec.id));
+  expect(turns).toBeGreaterThan(15);
+});

@@ -1,0 +1,29 @@
+import { expect, it } from 'vitest';
+import { rejections } from '../../../src/routing/rejections.ts';
+import { NOW, node, onDisk, request, running, snapshot, warmNode } from './builders.ts';
+
+const fleet = snapshot(
+  node('lacks1', { models: [onDisk('other:latest')] }),
+  warmNode('first2'),
+  node('beyond3'),
+  node('down4', { status: 'down' }),
+);
+const ranking = {
+  nodes: [{ id: 'first2', address: '', seconds: 0, terms: {} as never, reason: 'warm_idle', isWarm: true }],
+  rejected: [],
+} as const;
+
+it('tells of every node that was not chosen why, those that know the model first', () => {
+  expect(rejections(request(), fleet, running(), ranking, 10, NOW)).toEqual([
+    { id: 'beyond3', reason: 'list_full' },
+    { id: 'down4', reason: 'down' },
+    { id: 'lacks1', reason: 'model_unknown' },
+  ]);
+});
+
+it('tells of no more nodes than asked for', () => {
+  expect(rejections(request(), fleet, running(), ranking, 2, NOW).map(({ id }) => id)).toEqual([
+    'beyond3',
+    'down4',
+  ]);
+});
