@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { chmod, link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type AgentKey, agentKeyPem, generateAgentKey, parseAgentKey } from '../app/agent-protocol.ts';
@@ -15,7 +16,7 @@ export async function loadKey(path: string): Promise<AgentKey> {
   const kept = await readKey(path);
   if (kept !== undefined) return kept;
   const key = generateAgentKey();
-  const draft = `${path}.${process.pid}.new`;
+  const draft = `${path}.${randomUUID()}.new`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const file = await open(draft, 'wx', 0o600);

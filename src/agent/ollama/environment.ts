@@ -88,7 +88,9 @@ function whole(text: string | undefined, min: number, max: number): number | und
 export function listenAddress(text: string | undefined): { readonly host: string; readonly port: number } {
   const clean = (text ?? '').trim().replace(/^(["'])(.*)\1$/, '$2');
   const match = /^(?:(https?):\/\/)?(\[[0-9a-f:.%a-z]*\]|[^:/[\]]*)(?::(\d{1,5}))?(?:\/.*)?$/i.exec(clean);
-  const host = match?.[2]?.replace(/^\[|\]$/g, '') || '127.0.0.1';
+  // A port alone means every address.
+  const noHost = match?.[3] === undefined ? '127.0.0.1' : '0.0.0.0';
+  const host = match?.[2]?.replace(/^\[|\]$/g, '') || noHost;
   const schemePort = match?.[1] === 'http' ? 80 : match?.[1] === 'https' ? 443 : 11_434;
   const port = match?.[3] === undefined ? schemePort : Number(match[3]);
   return { host, port: port >= 1 && port <= 65_535 ? port : 11_434 };

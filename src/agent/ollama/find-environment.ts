@@ -29,7 +29,7 @@ export async function findEnvironment(
   signal: AbortSignal,
 ): Promise<FoundEnvironment | undefined> {
   if (os === 'linux') {
-    return (await fromProcess(proc, port)) ?? (await fromSystemd(run, signal));
+    return (await fromProcess(proc, port)) ?? (await fromSystemd(run, port, signal));
   }
   return os === 'darwin' ? await fromLaunchd(run, signal) : undefined;
 }
@@ -57,11 +57,18 @@ async function isServer(dir: string): Promise<boolean> {
 }
 
 /** Everybody may read what stands in the unit, but not its EnvironmentFile. */
-async function fromSystemd(run: RunTool, signal: AbortSignal): Promise<FoundEnvironment | undefined> {
+async function fromSystemd(
+  run: RunTool,
+  port: number | undefined,
+  signal: AbortSignal,
+): Promise<FoundEnvironment | undefined> {
   const args = ['show', 'ollama.service', '--property=LoadState', '--property=Environment'];
   const result = await run('systemctl', args, signal);
   if (result.kind !== 'ok' || !/^LoadState=loaded$/m.test(result.stdout)) return undefined;
-  return { env: parseSystemdEnvironment(result.stdout), from: 'the unit ollama.service' };
+  const env = parseSystemdEnvironment(result.stdout);
+  // One Ollama per GPU: the others are none of this unit.
+  if (port !== undefined && listenAddress(env.OLLAMA_HOST).port !== port) return undefined;
+  return { env, from: 'the unit ollama.service' };
 }
 
 /** Where Ollama's documentation has it set on a Mac. */
