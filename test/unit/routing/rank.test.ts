@@ -220,7 +220,18 @@ describe('no fit node', () => {
     ]);
     expect(error.code).toBe('no_node');
     expect(error.retryAfterSeconds).toBeGreaterThan(0);
+    expect(error.message).toMatch(/now$/);
     expect(refusal([]).code).toBe('no_node');
+  });
+
+  it('says so when all that know the model are being drained, which are never used, not even as a last resort', () => {
+    const error = refusal([
+      warmNode('n1', { status: 'draining' }),
+      warmNode('n2', { status: 'draining' }),
+      node('n3', { models: [] }),
+    ]);
+    expect(error.code).toBe('no_node');
+    expect(error.message).toMatch(/now: every node that has it is being drained$/);
   });
 });
 
