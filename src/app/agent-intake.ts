@@ -282,7 +282,9 @@ export class AgentIntake {
     try {
       entered = await registry.join({ name, url, source: 'agent', identity: key, labels });
     } catch (error) {
-      throw error instanceof NodeAdminError ? refusalOf(error) : error;
+      if (!(error instanceof NodeAdminError)) throw error;
+      const isAboutName = known !== undefined && configured === undefined;
+      throw refusalOf(error, isAboutName ? 'name_taken' : 'refused_address');
     }
     if (entered.identity !== key || entered.id !== name) throw taken(name);
     if (entered.state === 'removed') throw removed(name);
@@ -359,9 +361,10 @@ function isSameUrl(a: NodeUrl, b: NodeUrl): boolean {
   return a.scheme === b.scheme && a.host === b.host && a.port === b.port;
 }
 
-function refusalOf({ reason, message }: NodeAdminError): Refusal {
+/** The registry says no: to the address, or to the name where `conflict` says that this is what clashes. */
+function refusalOf({ reason, message }: NodeAdminError, conflict: AgentResult): Refusal {
   if (reason === 'store_down') return new Refusal('unavailable', message);
-  return new Refusal(reason === 'conflict' ? 'name_taken' : 'refused_address', message);
+  return new Refusal(reason === 'conflict' ? conflict : 'refused_address', message);
 }
 
 function taken(name: NodeId): Refusal {

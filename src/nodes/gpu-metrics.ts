@@ -206,7 +206,7 @@ function first(labels: ReadonlyMap<string, string>, ...names: readonly string[])
 }
 
 function indexOf(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,4}$/.test(text) ? Number(text) : undefined;
+  return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : undefined;
 }
 
 /** Printable ASCII, bounded: it is shown in tables. */

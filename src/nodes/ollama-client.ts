@@ -20,6 +20,13 @@ export interface ClientOptions {
 export interface Answer<Value> {
   readonly value: Value;
   readonly rttMs: number;
+  /** Unix seconds by the node's own clock, where it told. */
+  readonly nodeTime: number | undefined;
+}
+
+interface Body {
+  readonly bytes: Buffer;
+  readonly nodeTime: number | undefined;
 }
 
 interface Remembered {
@@ -80,9 +87,9 @@ export class OllamaClient {
     if (signal.aborted) end();
     const start = clock.now();
     try {
-      const body = await this.#fetchAgain(path, cap.signal);
+      const { bytes, nodeTime } = await this.#fetchAgain(path, cap.signal);
       const rttMs = clock.now() - start;
-      return { value: this.#parse(path, body, parse), rttMs };
+      return { value: this.#parse(path, bytes, parse), rttMs, nodeTime };
     } catch (error) {
       if (signal.aborted) throw new PollError('timeout', 'given up', error);
       if (cap.signal.aborted) throw new PollError('timeout', 'no whole answer in time', error);
@@ -94,7 +101,7 @@ export class OllamaClient {
   }
 
   /** An idle connection may be closed by the node just as it is used again; that says nothing about the node. */
-  async #fetchAgain(path: string, signal: AbortSignal): Promise<Buffer> {
+  async #fetchAgain(path: string, signal: AbortSignal): Promise<Body> {
     const isReused = this.#isConnected;
     try {
       const body = await this.#fetch(path, signal);
@@ -107,7 +114,7 @@ export class OllamaClient {
     }
   }
 
-  async #fetch(path: string, signal: AbortSignal): Promise<Buffer> {
+  async #fetch(path: string, signal: AbortSignal): Promise<Body> {
     const { maxBodyBytes } = this.#options;
     const { token } = this.#spec;
     const client = await this.#open();
@@ -132,7 +139,7 @@ export class OllamaClient {
         if (length > maxBodyBytes) throw tooLarge();
         chunks.push(chunk);
       }
-      return Buffer.concat(chunks, length);
+      return { bytes: Buffer.concat(chunks, length), nodeTime: timeOf(response.headers.date) };
     } catch (error) {
       // Leaves the connection in no half-read state; the error event has no other listener.
       response.body.on('error', () => {}).destroy();
@@ -214,6 +221,14 @@ function refuseUnlessJson(
   if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
     throw new PollError('bad_answer', 'compressed without being asked');
   }
+}
+
+/** A Date header as HTTP wants it; other spellings count as none. */
+function timeOf(date: string | string[] | undefined): number | undefined {
+  if (typeof date !== 'string' || !/^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/.test(date))
+    return undefined;
+  const ms = Date.parse(date);
+  return Number.isNaN(ms) ? undefined : ms / 1000;
 }
 
 function tooLarge(): PollError {

@@ -192,8 +192,8 @@ export class NodeWatcher {
     }
   }
 
-  #report({ value, rttMs }: Answer<Extract<Observation, { kind: 'resident' }>['models']>): void {
-    this.#options.onObservation({ kind: 'resident', models: value, rttMs });
+  #report({ value, rttMs, nodeTime }: Answer<Extract<Observation, { kind: 'resident' }>['models']>): void {
+    this.#options.onObservation({ kind: 'resident', models: value, rttMs, nodeTime });
   }
 
   #fail({ reason, detail }: PollError, prefix = ''): void {

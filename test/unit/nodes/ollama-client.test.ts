@@ -65,6 +65,18 @@ describe('a node that answers', () => {
     expect(node.connections()).toBe(1);
   });
 
+  it.each([
+    ['Thu, 01 Jan 1970 00:01:40 GMT', 100],
+    ['1970-01-01T00:01:40Z', undefined],
+    ['Thu, 99 Xyz 1970 00:01:40 GMT', undefined],
+  ])('tells its own time by the header %j', async (date, want) => {
+    const { client } = await serving((request, response) => {
+      response.setHeader('date', date);
+      json({ models: [] })(request, response);
+    });
+    expect((await client.resident(signal)).nodeTime).toBe(want);
+  });
+
   it('hands the same objects out while its answer stays the same', async () => {
     let models = [alpha];
     const { client } = await serving((request, response) => json({ models })(request, response));
