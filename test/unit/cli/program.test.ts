@@ -82,7 +82,16 @@ it.each([
 it('explains itself, its exit codes included', async () => {
   const { code, out } = await run(['--help']);
   expect(code).toBe(0);
-  for (const command of ['up', 'serve', 'check', 'status', 'explain', 'envoy-config', '3  nothing answers']) {
+  for (const command of [
+    'up',
+    'serve',
+    'check',
+    'status',
+    'explain',
+    'nodes',
+    'envoy-config',
+    '3  nothing answers',
+  ]) {
     expect(out).toContain(command);
   }
   expect((await run(['--version'])).out).toBe('1.2.3\n');
@@ -144,6 +153,56 @@ it('check says what a valid configuration would run, and keeps its tokens', asyn
     },
   });
   expect(text.out + json.out).not.toContain('tell-nobody');
+});
+
+it('check says how state is shared and how nodes come to be known, and keeps every secret', async () => {
+  const file = aFile(
+    'shared.yaml',
+    [
+      'adminToken: tell-nobody-of-admin',
+      'store: { url: "rediss://ops:tell-nobody@cache.lan/2" }',
+      'replicas: ["10.0.0.2:9412"]',
+      'agents: { listen: 127.0.0.1:9413, joinToken: tell-nobody-to-join, maxNodes: 5 }',
+      'discovery:',
+      '  trust: manual',
+      '  sources: [{ kind: mdns }, { kind: dns, name: ollama.lan }, { kind: localhost }]',
+    ].join('\n'),
+  );
+  const text = await run(['check', file]);
+  expect(text.code).toBe(0);
+  for (const want of [
+    'Redis           rediss://cache.lan:6379/2, as ops, TLS',
+    'other replicas  10.0.0.2:9412',
+    'agents          127.0.0.1:9413, 5 nodes at most',
+    'discovery       mDNS, DNS A ollama.lan, ports 24000-24100 of this machine; trust: manual',
+  ]) {
+    expect(text.out).toContain(want);
+  }
+  expect(text.out).not.toContain('no nodes');
+  const json = await run(['check', '--json', '--config', file]);
+  expect(JSON.parse(json.out).config).toMatchObject({
+    hasAdminToken: true,
+    store: { kind: 'redis', url: 'rediss://cache.lan:6379/2', hasPassword: true },
+    agents: { hasJoinToken: true },
+  });
+  expect(text.out + json.out).not.toContain('tell-nobody');
+});
+
+it('check takes Redis, agents and discovery from flags', async () => {
+  const flags = [
+    '--redis',
+    'redis://127.0.0.1',
+    '--agents',
+    '127.0.0.1:9413',
+    '--discover',
+    'mdns',
+    '--discover',
+  ];
+  const io = aFakeIo({ env: { WARMPATH_JOIN_TOKEN: '0123456789abcdef' } });
+  const { code, out } = await run(['check', ...flags, 'dns:ollama.lan'], io);
+  expect(code).toBe(0);
+  expect(out).toContain('Redis           redis://127.0.0.1:6379');
+  expect(out).toContain('discovery       mDNS, DNS A ollama.lan; trust: token');
 });
 
 it('check shows every problem at once with line and path, and answers 1', async () => {

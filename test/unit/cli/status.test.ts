@@ -51,6 +51,24 @@ it('shows each node with state, warm models, load, slots, VRAM and round trip', 
   );
 });
 
+it('says why a node drains, what still runs there and when it is removed', async () => {
+  const drains = new Map([
+    [
+      'operator',
+      { since: '2026-01-01T00:00:05.000Z', note: 'new GPU', removeAt: '2026-01-01T00:05:10.000Z' },
+    ],
+    ['owner_hours', { since: '2026-01-01T00:00:00.000Z', note: '', removeAt: undefined }],
+  ] as const);
+  const nodes = [aNode('gpu1', { record: { drains } }), aNode('gpu2', { spec: { drain: true } })];
+  const io = aFakeIo({ fetch: fetchFrom(aSource(nodes, { inflight: () => inflight })) });
+  await runStatus(io, once);
+  expect(io.out.text.split('\n').filter((line) => line.includes('drains,'))).toEqual([
+    'gpu1: drains, operator: new GPU, 3 running, removed in 5 min (for 5 s)',
+    'gpu1: drains, owner_hours, 3 running (for 10 s)',
+    'gpu2: drains, configured',
+  ]);
+});
+
 it.each([80, 100, 120])('fits a terminal of %i columns', async (columns) => {
   const long = 'registry.example.com/some-organisation/a-very-long-model-name:70b-instruct-q4_K_M';
   const nodes = [
