@@ -1,5 +1,5 @@
 import { freePort } from './free-port.ts';
-import { type RealRedis, startRedis } from './redis.ts';
+import { type RealRedis, type RedisOptions, startRedis } from './redis.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface SentinelGroup {
@@ -55,7 +55,10 @@ export interface RedisCluster {
 const SLOTS = 16_384;
 
 /** Three masters that share the slots; no replicas. */
-export async function startCluster(program: string): Promise<RedisCluster> {
+export async function startCluster(
+  program: string,
+  { config: extra = [] }: Pick<RedisOptions, 'config'> = {},
+): Promise<RedisCluster> {
   const masters: RealRedis[] = [];
   const busPorts = [];
   for (let i = 0; i < 3; i++) {
@@ -66,6 +69,7 @@ export async function startCluster(program: string): Promise<RedisCluster> {
       'cluster-config-file nodes.conf',
       `cluster-port ${busPort}`,
       'cluster-node-timeout 2000',
+      ...extra,
     ];
     masters.push(await startRedis(program, { config }));
   }
