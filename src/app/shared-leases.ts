@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import type { LeaseLedger } from '../fleet/ledger.ts';
-import type { HeartbeatReply, LeaseChange, ReplicaInfo, Store, StoreMessage } from '../store/contract.ts';
+import type {
+  HeartbeatReply,
+  LeaseChange,
+  ReplicaId,
+  ReplicaInfo,
+  Store,
+  StoreMessage,
+} from '../store/contract.ts';
 import type { Clock } from './ports.ts';
 
 export const HEARTBEAT_MS = 1_000;
@@ -21,6 +28,7 @@ const countsSchema = z.object({
 
 export interface SharedLeasesOptions {
   readonly store: Store;
+  readonly replica: ReplicaId;
   readonly ledger: LeaseLedger;
   readonly clock: Clock;
   /** This replica as it is now. */
@@ -51,7 +59,7 @@ export class SharedLeases {
 
   constructor(options: SharedLeasesOptions) {
     this.#options = options;
-    this.#replica = options.info().id;
+    this.#replica = options.replica;
     this.#heardAt = options.clock.now();
   }
 

@@ -102,7 +102,7 @@ function alone(deps: SharingDependencies, learnt: LearntFigures): Sharing {
 function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollShares): Sharing {
   const { store, replica, fleet, ledger, clock, log } = deps;
   const info = ownInfo(deps);
-  let replicas: readonly ReplicaInfo[] = [info()];
+  let others: readonly ReplicaInfo[] = [];
   let isLoaded = false;
   let heartbeatAt: Date | undefined;
   let envoyElsewhereAt = Number.NEGATIVE_INFINITY;
@@ -121,18 +121,17 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
       attemptFailed: (report) => deps.recorder().attemptFailed(report),
       requestEnded: (outcome) => deps.recorder().requestEnded(outcome),
     },
-    isLive: (id) => replicas.some((each) => each.id === id),
+    isLive: (id) => others.some((each) => each.id === id),
   });
   const facts = new SharedFacts({ ...deps, isOurs: (node) => polls.isOurs(node) });
   const onReplicas = (live: readonly ReplicaInfo[]): void => {
-    const others = live.filter(({ id }) => id !== replica);
+    others = live.filter(({ id }) => id !== replica);
     if (store.state === 'up') heartbeatAt = clock.date();
-    replicas = [info(), ...others];
     observations.setOthers(others.map(({ id }) => id));
-    polls.setReplicas(replicas.length);
+    polls.setReplicas(1 + others.length);
     if (others.some(({ hasEnvoy }) => hasEnvoy)) envoyElsewhereAt = clock.now();
   };
-  const leases = new SharedLeases({ store, ledger, clock, info, onReplicas });
+  const leases = new SharedLeases({ store, replica, ledger, clock, info, onReplicas });
 
   const load = async (): Promise<void> => {
     try {
@@ -165,8 +164,8 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
     },
     isOurs: (node) => polls.isOurs(node),
     pollerOf: (node) => polls.pollerOf(node),
-    replicas: () => [info(), ...replicas.slice(1)],
-    report: (kind) => report(kind, store, [info(), ...replicas.slice(1)], heartbeatAt),
+    replicas: () => [info(), ...others],
+    report: (kind) => report(kind, store, [info(), ...others], heartbeatAt),
     isEnvoyElsewhere: () => clock.now() - envoyElsewhereAt < ENVOY_MEMORY_MS,
     load: async () => {
       await untilUp(store, clock);

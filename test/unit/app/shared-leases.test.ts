@@ -24,6 +24,7 @@ class Replica {
     this.line = new FlakyStore(store);
     this.leases = new SharedLeases({
       store: this.line.store,
+      replica: id,
       ledger: this.ledger,
       clock,
       info: () => ({

@@ -1,0 +1,247 @@
+import { afterEach, expect, it } from 'vitest';
+import { type SimulatedFleet, startFleet } from '../sim/fleet.ts';
+import { realEnvoy } from '../support/envoy.ts';
+import { figure, quantile } from '../support/figures.ts';
+import { type RealRedis, redisServer, startRedis } from '../support/redis.ts';
+import { type Replicas, type ReplicasOptions, startReplicas } from '../support/replicas.ts';
+import { describeReal } from '../support/require-real.ts';
+import { pause, waitFor } from '../support/wait-for.ts';
+import { BRISK, GENERATE, MODEL, QUICK } from './faults/arena.ts';
+import { failures, generateBody, Load, type Sample, sample } from './faults/load.ts';
+
+interface Setup {
+  readonly fleet: SimulatedFleet;
+  readonly redis: RealRedis;
+  readonly set: Replicas;
+}
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function setUp(
+  options: Partial<ReplicasOptions> & { readonly isRedisUp?: boolean } = {},
+): Promise<Setup> {
+  const fleet = await startFleet(4, QUICK);
+  cleanups.push(() => fleet.close());
+  await Promise.all(fleet.nodes.map((node) => node.load(MODEL)));
+  const redis = await startRedis(redisServer.path ?? '');
+  cleanups.push(() => redis.stop());
+  if (options.isRedisUp === false) await redis.crash();
+  const set = await startReplicas({
+    nodes: fleet.specs.map((spec) => ({ ...spec, slots: 64 })),
+    redis: redis.url,
+    config: BRISK,
+    ...options,
+  });
+  cleanups.push(() => set.close());
+  return { fleet, redis, set };
+}
+
+/** A steady load through one Envoy; each request runs for about `tokens` / 400 s. */
+function load(url: string, perSecond = 40, tokens = 40): Load {
+  const body = generateBody(MODEL, 1_024, { tokens });
+  return new Load(url, { perSecond, path: GENERATE, body: () => body });
+}
+
+function summary(samples: readonly Sample[]): Record<string, number> {
+  const waits = samples.map((each) => each.answer?.firstByteMs ?? Number.POSITIVE_INFINITY);
+  return {
+    requests: samples.length,
+    failed: failures(samples).length,
+    unrouted: samples.filter((each) => !each.routed).length,
+    firstByteP50Ms: quantile(waits, 0.5),
+    firstByteP99Ms: quantile(waits, 0.99),
+  };
+}
+
+/** Requests that run through either Envoy now, as both replicas count them. */
+async function expectSameInflight({ set, fleet }: Setup, perEnvoy: number): Promise<void> {
+  const body = generateBody(MODEL, 1_024, { tokens: 1_200 });
+  const running = set.envoys.flatMap(({ url }) =>
+    Array.from({ length: perEnvoy }, (_, i) => sample(url + GENERATE, i, body)),
+  );
+  const wanted = perEnvoy * set.envoys.length;
+  await waitFor(`each replica to count ${wanted} requests`, async () => {
+    const counts = await Promise.all(set.replicas.map((replica) => replica.inflight()));
+    return counts.every((count) => count === wanted);
+  });
+  const [a, b] = await Promise.all(set.replicas.map((replica) => replica.status()));
+  expect(a?.nodes.map(({ inflight }) => inflight)).toEqual(b?.nodes.map(({ inflight }) => inflight));
+  const samples = await Promise.all(running);
+  expect(failures(samples)).toEqual([]);
+  await set.waitUntilIdle();
+  expect(fleet.inference.length).toBe(wanted);
+}
+
+/** Every node is polled, by one replica, and all replicas know by which. */
+async function waitForShares(set: Replicas, shares: readonly number[]): Promise<void> {
+  await waitFor(`nodes to be shared out ${shares.join(' to ')}`, async () => {
+    const reports = await Promise.all(
+      set.replicas.filter(({ process }) => process.isRunning).map((replica) => replica.status()),
+    );
+    const pollers = reports.map(({ nodes }) => nodes.map(({ poller }) => poller));
+    const counts = reports.map(({ replica }) => pollers[0]?.filter((poller) => poller === replica).length);
+    return (
+      pollers.every((each) => each.join() === pollers[0]?.join()) &&
+      counts.sort().join() === [...shares].sort().join()
+    );
+  });
+}
+
+/** Without a store every replica finds out for itself. */
+async function waitForAllPolling(set: Replicas): Promise<void> {
+  await waitFor('each replica to poll all nodes', async () => {
+    const reports = await Promise.all(set.replicas.map((replica) => replica.status()));
+    return reports.every(({ replica, nodes }) => nodes.every(({ poller }) => poller === replica));
+  });
+}
+
+/** Both see about the same, and more than either has itself. What changes between two looks is no error. */
+async function countsAgree(set: Replicas): Promise<boolean> {
+  const [a = 0, b = 0] = await Promise.all(set.replicas.map((replica) => replica.inflight()));
+  const own = await Promise.all(set.replicas.map((replica) => replica.metric('warmpath_leases_open')));
+  return Math.abs(a - b) <= 4 && a >= Math.max(...own) + Math.min(...own) / 2;
+}
+
+describeReal(await realEnvoy(), 'two control planes that share a Redis', () => {
+  describeReal(redisServer, 'behind real Envoys', () => {
+    it('see the same requests in flight, whichever Envoy they come through and whichever replica routed them', async () => {
+      await expectSameInflight(await setUp({ envoys: 2 }), 12);
+    });
+
+    it('poll each node once between them, and hand over to one that joins later', async () => {
+      const { set, fleet } = await setUp();
+      await waitForShares(set, [2, 2]);
+      const count = () =>
+        fleet.nodes.map(({ requests }) => requests.filter(({ path }) => path === '/api/ps').length);
+      fleet.clearRequests();
+      await pause(3_000);
+      const polls = count();
+      figure('polls of each node in 3 s at an interval of 250 ms', {
+        most: Math.max(...polls),
+        least: Math.min(...polls),
+      });
+      // One poller asks 11 or 12 times; two would ask 22 times.
+      expect(Math.max(...polls)).toBeLessThan(16);
+      expect(Math.min(...polls)).toBeGreaterThan(5);
+      await set.replica(1).stop();
+      await waitForShares(set, [4]);
+      await set.replica(1).start();
+      await waitForShares(set, [2, 2]);
+    });
+
+    it('G3: one of them killed under load, no request fails, and the other takes all over', async () => {
+      const { set } = await setUp();
+      const running = load(set.url);
+      await pause(1_500);
+      const [a, b] = [set.replica(0), set.replica(1)];
+      await waitFor('both to route or count', async () => (await b.inflight()) > 0);
+      const killedAt = performance.now();
+      const sentBefore = running.sent;
+      a.kill('SIGKILL');
+      await a.process.exited;
+      await waitForShares(set, [4]);
+      const pollsMs = performance.now() - killedAt;
+      await waitFor('its leases to end', async () => (await b.status()).sharing.replicas.length === 1);
+      const leasesMs = performance.now() - killedAt;
+      await pause(1_500);
+      const samples = await running.stop();
+      const last = samples.slice(-40);
+      expect(failures(samples)).toEqual([]);
+      expect(
+        last.every(({ routed }) => routed),
+        'the last second is routed',
+      ).toBe(true);
+      figure('G3 one of two replicas killed', {
+        ...summary(samples),
+        unroutedAfterKill: samples.slice(sentBefore).filter((each) => !each.routed).length,
+        pollsTakenOverMs: pollsMs,
+        replicaForgottenMs: leasesMs,
+      });
+      await set.waitUntilIdle();
+      await a.start();
+      await set.waitForReplicas(2);
+      await a.waitUntilReady();
+    });
+
+    it('F27 G16: restarted one after the other under load, no request fails or goes unrouted', {
+      timeout: 120_000,
+    }, async () => {
+      const { set } = await setUp();
+      const running = load(set.url, 40, 200);
+      await pause(1_000);
+      for (let round = 0; round < 3; round += 1) {
+        for (const replica of set.replicas) {
+          await replica.stop();
+          await replica.start();
+          await replica.waitUntilReady();
+          await set.waitForReplicas(2);
+          // Health tells Envoy within its interval; a rolling restart waits for that as any deployment does.
+          await pause(1_500);
+        }
+      }
+      const samples = await running.stop();
+      figure('F27 six graceful restarts of two replicas', summary(samples));
+      expect(failures(samples)).toEqual([]);
+      expect(samples.filter((each) => !each.routed)).toEqual([]);
+      await set.waitUntilIdle();
+    });
+
+    it('F41 F42 F44 G6: their Redis killed, stopped and wiped under load, no request fails and counts heal', {
+      timeout: 120_000,
+    }, async () => {
+      const { set, redis } = await setUp({ envoys: 2 });
+      const running = set.envoys.map(({ url }) => load(url, 25, 200));
+      await pause(2_000);
+      const agree = async (what: string) => {
+        const startedAt = performance.now();
+        await waitFor(`counts to agree after ${what}`, () => countsAgree(set), { timeoutMs: 8_000 });
+        return performance.now() - startedAt;
+      };
+      await agree('the start');
+      expect(await redis.send('FLUSHALL')).toBe('+OK');
+      const flushedMs = await agree('a flush');
+
+      redis.kill('SIGSTOP');
+      await pause(3_000);
+      redis.kill('SIGCONT');
+      await waitFor(
+        'Redis to be used again',
+        async () => (await set.replica(0).metric('warmpath_store_up')) === 1,
+      );
+      const stoppedMs = await agree('a stop');
+
+      await redis.crash();
+      await waitFor(
+        'the loss to be noticed',
+        async () => (await set.replica(0).metric('warmpath_store_up')) === 0,
+      );
+      await waitForAllPolling(set);
+      await redis.start();
+      await set.waitForReplicas(2, 20_000);
+      const crashedMs = await agree('a crash');
+
+      const samples = (await Promise.all(running.map((each) => each.stop()))).flat();
+      expect(failures(samples)).toEqual([]);
+      expect(samples.filter((each) => !each.routed)).toEqual([]);
+      await set.waitUntilIdle(5_000);
+      figure('G6 Redis wiped, stopped and killed', { ...summary(samples), flushedMs, stoppedMs, crashedMs });
+    });
+
+    it('F40: start without Redis, each for itself, and join when it is there', async () => {
+      const { set, redis } = await setUp({ waitForReplicas: false, isRedisUp: false });
+      await waitForAllPolling(set);
+      const running = load(set.url);
+      await pause(1_000);
+      await redis.start();
+      await set.waitForReplicas(2, 20_000);
+      await waitForShares(set, [2, 2]);
+      const samples = await running.stop();
+      expect(failures(samples)).toEqual([]);
+      expect(samples.filter((each) => !each.routed)).toEqual([]);
+      await set.waitUntilIdle();
+    });
+  });
+});
