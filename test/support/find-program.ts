@@ -7,6 +7,8 @@ export interface RealProgram {
   /** undefined: not on this machine, and `missing` says what to do about it. */
   readonly path: string | undefined;
   readonly missing: string;
+  /** Too large to be had everywhere: tests that need it may be skipped even where CI=true. */
+  readonly mayLack?: boolean;
 }
 
 /** First of these paths that can be executed. */
