@@ -3,8 +3,8 @@ import type { ModelKey, NodeId } from '../fleet/types.ts';
 import type { Lease } from './contract.ts';
 import { parseJson } from './json.ts';
 
-const name = z.string().min(1).max(512);
-const pairSchema = z.tuple([name, name]);
+/** A request that needs no model in memory has an empty one. */
+const pairSchema = z.tuple([z.string().min(1).max(512), z.string().max(1_024)]);
 
 /** A node and a model as one text, written as it is in Redis: `["n1","llama3:8b"]`. */
 export function pairOf({ node, model }: Pick<Lease, 'node' | 'model'>): string {

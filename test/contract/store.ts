@@ -83,6 +83,12 @@ export function describeStore(name: string, harness: StoreHarness): void {
         expect(await seenBy(b, 'b')).toEqual({ a: { 'n1 m:latest': 2, 'n1 other:7b': 1 } });
       });
 
+      it('counts a request that needs no model', async () => {
+        await beat(a, 'a');
+        await of(a).changeLeases('a', [put('1', 'n1', ''), put('2', 'n1', 'm:latest')]);
+        expect(await seenBy(b, 'b')).toEqual({ a: { 'n1 ': 1, 'n1 m:latest': 1 } });
+      });
+
       it('counts a lease once however often it is put, on the node of the last put', async () => {
         await beat(a, 'a');
         await of(a).changeLeases('a', [put('1'), put('1')]);

@@ -87,9 +87,8 @@ export class RedisStore implements Store {
       others.map(async (id) => {
         const key = this.#keys.replica(id).counts;
         const reply = await this.#connection.script(READ_COUNTS, [key], [MAX_PAIRS]);
-        const read = countsOf(this.#texts(reply, 'leases', key));
-        if (read === undefined) this.#rejected.add('leases', key);
-        else if (read.size > 0) counts.set(id, read);
+        const read = countsOf(this.#texts(reply, 'leases', key), () => this.#rejected.add('leases', key));
+        if (read.size > 0) counts.set(id, read);
       }),
     );
     return counts;

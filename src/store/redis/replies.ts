@@ -15,13 +15,16 @@ const replica = z.object({
 export const texts = z.array(z.string());
 export const count = z.number().int().nonnegative();
 
-/** `pair, running, …`; undefined where any of it is not what we write. */
-export function countsOf(reply: readonly string[]): InflightCounts | undefined {
+/** `pair, running, …`; what is not what we write is left out and told of. */
+export function countsOf(reply: readonly string[], onRejected: () => void): InflightCounts {
   const counts = new Map<NodeId, Map<ModelKey, number>>();
   for (let i = 0; i < reply.length; i += 2) {
     const names = parsePair(reply[i] ?? '');
     const running = /^[1-9]\d{0,8}$/.test(reply[i + 1] ?? '') ? Number(reply[i + 1]) : undefined;
-    if (names === undefined || running === undefined) return undefined;
+    if (names === undefined || running === undefined) {
+      onRejected();
+      continue;
+    }
     const [node, model] = names;
     const models = counts.get(node) ?? new Map<ModelKey, number>();
     counts.set(node, models.set(model, running));
