@@ -5,6 +5,8 @@ import type { Drain, DrainCause, NodeRecord } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
 import type { DrainReport, NodesReport, RegisteredNodeReport } from './nodes-schema.ts';
 
+const LEAVING = 'is no longer named by its source; it leaves when its requests have ended';
+
 /** Everything that is known of nodes, by name. Tokens and identities are no part of it. */
 export function nodesReport(source: AdminSource, nodes: readonly RegisteredNode[]): NodesReport {
   const records = new Map(source.records().map((record) => [record.spec.id, record]));
@@ -21,7 +23,8 @@ export function registeredReport(
   node: RegisteredNode,
   record: NodeRecord | undefined,
 ): RegisteredNodeReport {
-  const isMember = node.state === 'member' || node.state === 'gone';
+  const isGone = node.state === 'gone';
+  const isMember = node.state === 'member' || isGone;
   const known = isMember ? record : undefined;
   return {
     name: node.id,
@@ -31,8 +34,10 @@ export function registeredReport(
     url: formatOrigin(node.spec.url),
     firstSeenAt: node.firstSeenAt,
     lastSeenAt: node.lastSeenAt,
-    problem: node.problem ?? null,
-    drains: known === undefined ? [] : drainReports(known),
+    problem: node.problem ?? (isGone ? LEAVING : null),
+    // Whoever leaves drains by itself; nobody has configured that.
+    drains:
+      known === undefined ? [] : drainReports(known).filter(({ cause }) => !isGone || cause !== 'configured'),
     inflight: known === undefined ? 0 : source.inflight().onNode(node.id),
   };
 }

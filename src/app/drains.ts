@@ -12,6 +12,9 @@ const TICK_MS = 250;
 /** The store is read again this often; a message of another replica brings that forward. */
 const RESYNC_MS = 10_000;
 const RETRY_MS = 1_000;
+/** Up to so many drains are checked at every change of the fleet; more of them now and then. */
+const FEW = 100;
+const CHECK_MS = 100;
 /** A node without requests for this long has none under way from a replica that heard of the drain late. */
 const QUIET_MS = 2_000;
 
@@ -42,6 +45,7 @@ export class Drains {
   readonly #removing = new Set<NodeId>();
   readonly #stuck = new Set<NodeId>();
   #isFeeding = false;
+  #fedAt = Number.NEGATIVE_INFINITY;
   #isBehind = false;
 
   constructor(options: DrainsOptions) {
@@ -125,6 +129,7 @@ export class Drains {
       for (const entries of this.#agents.dueRepeats())
         this.#tell({ kind: 'agent_drains', entries: [...entries] });
       for (const node of this.#agents.expire()) this.#merge(node);
+      this.#feedAll();
       await this.#removeDrained();
       await clock.sleep(TICK_MS, signal);
     }
@@ -164,7 +169,10 @@ export class Drains {
 
   /** A node that left and returned, or that moved to another URL, knows nothing of its drains. */
   #feedAll(): void {
-    if (this.#isFeeding) return;
+    if (this.#isFeeding || this.#merged.size === 0) return;
+    const now = this.#options.clock.now();
+    if (this.#merged.size > FEW && now - this.#fedAt < CHECK_MS) return;
+    this.#fedAt = now;
     this.#isFeeding = true;
     for (const [node, drains] of this.#merged) this.#feed(node, drains);
     this.#isFeeding = false;

@@ -62,6 +62,21 @@ describe('reading', () => {
     expect(JSON.stringify(body)).not.toContain('very-secret');
   });
 
+  it('says of a node that its source no longer names that it leaves, not that it was configured to drain', async () => {
+    const { ask, bench, clock } = await serve();
+    await bench.find('found');
+    bench.inflight.set('found', 1);
+    bench.registry.forget('file:x');
+    await clock.advance(1_000);
+    const { body } = await ask('/nodes', { method: 'GET', headers: {} });
+    expect(nodesSchema.parse(body).nodes.find(({ name }) => name === 'found')).toMatchObject({
+      state: 'gone',
+      status: 'draining',
+      drains: [],
+      problem: 'is no longer named by its source; it leaves when its requests have ended',
+    });
+  });
+
   it('needs no token where changes do', async () => {
     const { ask } = await serve({ token: () => TOKEN, adminHost: '0.0.0.0' });
     expect((await ask('/nodes', { method: 'GET', headers: {} })).status).toBe(200);

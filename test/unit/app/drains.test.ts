@@ -358,6 +358,7 @@ it('ten thousand drained nodes come back in one reload without deep recursion', 
   for (const id of many) bench.drains.set(id, 'maintenance', said('x'));
   bench.registry.configure(configured('b'));
   bench.registry.configure(nodes);
+  await clock.advance(300);
   expect(bench.status('n0')).toBe('draining');
   expect(bench.status('n9999')).toBe('draining');
 }, 20_000);
