@@ -3,7 +3,7 @@ import type { Candidates, ModelKey, ModelNodes, NodeView } from './types.ts';
 
 type Lists = ReadonlyMap<ModelKey, Positions>;
 
-const NOBODY: Positions = [];
+const NOBODY: Positions = new Uint32Array();
 const NO_LISTS: Lists = new Map();
 const UNSEEN = 'unseen';
 
@@ -69,7 +69,7 @@ export class ModelIndex implements ModelNodes {
     const positions = this.#knowing.get(key);
     if (positions === undefined) return undefined;
     const list: NodeView[] = [];
-    for (const position of positions) {
+    for (const position of positions.toSorted()) {
       const node = this.#nodes[position];
       if (node !== undefined) list.push(node);
     }
@@ -137,6 +137,6 @@ function wellKnown(
 }
 
 function places(touched: ReadonlySet<number> | undefined, before: number, after: number): readonly number[] {
-  if (touched !== undefined) return [...touched].sort((a, b) => a - b);
+  if (touched !== undefined) return [...touched];
   return Array.from({ length: Math.max(before, after) }, (_, at) => at);
 }

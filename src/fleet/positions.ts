@@ -1,14 +1,15 @@
-/** Places in a list of nodes, ascending; never changed in place. */
-export type Positions = readonly number[];
+/** Places in a list of nodes, each once, in no order; never changed in place. Copying one costs next to nothing. */
+export type Positions = Uint32Array;
 
-const NONE: ReadonlySet<number> = new Set();
+/** So few that leave are looked for one by one. */
+const FEW = 16;
 
 /** Gathers what enters and leaves many lists, and makes each changed list anew once. */
 export class PositionChanges<Key> {
   readonly #entered = new Map<Key, number[]>();
-  readonly #left = new Map<Key, Set<number>>();
+  readonly #left = new Map<Key, number[]>();
 
-  /** Call with ascending positions: what is in `after` but not in `before` enters, what is only in `before` leaves. */
+  /** What is in `after` but not in `before` enters, what is only in `before` leaves. Once for each position. */
   note(
     at: number,
     before: ReadonlyMap<Key, unknown> | undefined,
@@ -22,41 +23,55 @@ export class PositionChanges<Key> {
   }
 
   enter(key: Key, at: number): void {
-    const list = this.#entered.get(key);
-    if (list === undefined) this.#entered.set(key, [at]);
-    else list.push(at);
+    push(this.#entered, key, at);
   }
 
   leave(key: Key, at: number): void {
-    const set = this.#left.get(key);
-    if (set === undefined) this.#left.set(key, new Set([at]));
-    else set.add(at);
+    push(this.#left, key, at);
   }
 
   /** The lists after all changes; those that nothing entered or left are the same objects, empty ones are gone. */
   applyTo(lists: ReadonlyMap<Key, Positions>): ReadonlyMap<Key, Positions> {
     if (this.#entered.size === 0 && this.#left.size === 0) return lists;
     const next = new Map(lists);
-    for (const key of new Set([...this.#entered.keys(), ...this.#left.keys()])) {
-      const list = merge(lists.get(key) ?? [], this.#left.get(key) ?? NONE, this.#entered.get(key) ?? []);
-      if (list.length > 0) next.set(key, list);
+    for (const [key, left] of this.#left) {
+      const list = without(next.get(key) ?? new Uint32Array(), left);
+      if (list.length > 0 || this.#entered.has(key)) next.set(key, list);
       else next.delete(key);
     }
+    for (const [key, entered] of this.#entered) next.set(key, joined(next.get(key), entered));
     return next;
   }
 }
 
-function merge(list: Positions, left: ReadonlySet<number>, entered: Positions): Positions {
-  const merged: number[] = [];
-  let next = 0;
-  for (const at of list) {
-    if (left.has(at)) continue;
-    for (let other = entered[next]; other !== undefined && other < at; other = entered[next]) {
-      merged.push(other);
-      next += 1;
-    }
-    merged.push(at);
+function push<Key>(lists: Map<Key, number[]>, key: Key, at: number): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [at]);
+  else list.push(at);
+}
+
+function joined(list: Positions | undefined, entered: readonly number[]): Positions {
+  const before = list?.length ?? 0;
+  const both = new Uint32Array(before + entered.length);
+  if (list !== undefined) both.set(list);
+  both.set(entered, before);
+  return both;
+}
+
+function without(list: Positions, left: readonly number[]): Positions {
+  if (left.length > FEW) {
+    const gone = new Set(left);
+    return list.filter((at) => !gone.has(at));
   }
-  for (; next < entered.length; next += 1) merged.push(entered[next] ?? 0);
-  return merged;
+  const rest = list.slice();
+  let { length } = rest;
+  for (const at of left) {
+    const place = rest.indexOf(at);
+    if (place < 0 || place >= length) continue;
+    length -= 1;
+    rest[place] = rest[length] ?? 0;
+    // The former last place must not be found again.
+    rest[length] = 0xffffffff;
+  }
+  return rest.slice(0, length);
 }

@@ -278,17 +278,17 @@ export interface ModelNodes extends ReadonlyMap<ModelKey, readonly NodeView[]> {
   /** No node has a larger weight. */
   readonly heaviest: number;
   /** Places of the nodes that have never shown a tag list. */
-  readonly unseen: readonly number[];
+  readonly unseen: Uint32Array;
   /** What `get` answers, without making a list. */
   candidates(key: ModelKey): Candidates | undefined;
 }
 
-/** The nodes that know one model, as ascending places in `nodes`. */
+/** The nodes that know one model, as places in `nodes`, in no order. Nobody may change them. */
 export interface Candidates {
   readonly nodes: readonly NodeView[];
-  readonly knowing: readonly number[];
+  readonly knowing: Uint32Array;
   /** Those of `knowing` that have it in memory. */
-  readonly warm: readonly number[];
+  readonly warm: Uint32Array;
 }
 
 /** One node as routing sees it: derived figures, no history. */
@@ -316,6 +316,8 @@ export interface NodeView {
   readonly vramAt: number | undefined;
   /** A fresh report says that one of its GPUs is slowed down, for heat or power. */
   readonly isThrottled: boolean;
+  /** The best fresh report of its GPUs, and its time in monotonic ms; undefined: nobody tells. */
+  readonly gpu?: { readonly report: GpuReport; readonly at: number } | undefined;
   /** Of the resident models; at least what a fresh GPU report says that all programs take. */
   readonly vramUsedBytes: number;
   readonly maxVramSeenBytes: number;

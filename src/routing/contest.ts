@@ -31,9 +31,9 @@ interface Rules {
  * One ranking among the nodes that know a model. Those that have it in memory come first, then those that load it, then
  * the cold ones, as long as they can still get into the list at all. Where no more than `maxColdNodes` know the model
  * and no more than `maxWarmNodes` have it in memory, all are looked at and nothing is missed. Beyond that chance chooses
- * so many of each kind that may take the request, and these may be missed: a node that is better than all of its kind
- * in the sample; all of a kind of which fewer than one in some hundred may take it; nodes that load the model, where
- * more than `maxRunningNodes` run it. Never missed is that somebody can take the request.
+ * `sampledNodes` of each kind that may take the request, and these may be missed: a node that is better than all of its
+ * kind in the sample; all of a kind of which only one in hundreds may take it; nodes that load the model, where more
+ * than `maxRunningNodes` run it. Never missed is that somebody can take the request.
  */
 export class Contest {
   readonly #rules: Rules;
@@ -55,9 +55,10 @@ export class Contest {
     const { nodes, knowing, warm } = candidates;
     const { request, params, random } = this.#rules;
     const isAny = request.endpoint.operation === 'show';
-    if (isAny) visitSome(knowing, params.maxColdNodes, random, (at) => this.#enter(nodes[at]));
+    if (isAny)
+      visitSome(knowing, params.maxColdNodes, params.sampledNodes, random, (at) => this.#enter(nodes[at]));
     else {
-      visitSome(warm, params.maxWarmNodes, random, (at) => this.#enter(nodes[at]));
+      visitSome(warm, params.maxWarmNodes, params.sampledNodes, random, (at) => this.#enter(nodes[at]));
       if (knowing.length <= params.maxColdNodes) this.#visitUnloaded(candidates);
       else this.#sampleUnloaded(candidates, byId, heaviest > 0 ? heaviest : 1);
     }
@@ -86,7 +87,7 @@ export class Contest {
     if (this.#isBeyond(heaviest, params.loadLeftShare)) return;
     this.#visitLoading(byId);
     if (this.#isBeyond(heaviest, 1)) return;
-    visitSome(knowing, params.maxColdNodes, random, (at) => {
+    visitSome(knowing, params.maxColdNodes, params.sampledNodes, random, (at) => {
       const node = nodes[at];
       if (node === undefined || node.warm.has(key) || inflight.onModel(node.id, key) > 0) return false;
       return this.#enter(node);
@@ -96,7 +97,7 @@ export class Contest {
   /** The samples found nobody: one node in a thousand is better than none. */
   #search({ nodes, knowing }: Candidates): void {
     const { params } = this.#rules;
-    let left = params.maxColdNodes;
+    let left = params.sampledNodes;
     for (const at of knowing) {
       if (this.#enter(nodes[at])) left -= 1;
       if (left === 0) return;
@@ -110,7 +111,7 @@ export class Contest {
     const loading = new Set<NodeView>();
     let left = params.maxRunningNodes;
     for (const id of inflight.nodesRunning(key)) {
-      if (left === 0 || loading.size === params.maxColdNodes) return;
+      if (left === 0 || loading.size === params.sampledNodes) return;
       left -= 1;
       const node = byId.get(id);
       if (node === undefined || node.warm.has(key) || loading.has(node)) continue;

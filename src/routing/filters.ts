@@ -35,7 +35,7 @@ export function unobservedNodes({ nodes, byModel }: FleetSnapshot): Candidates {
   const { unseen } = byModel;
   const isAll = unseen.length === nodes.length;
   const mayAnswer = isAll ? unseen : unseen.filter((at) => mayStillAnswer(nodes[at]));
-  return { nodes, knowing: mayAnswer, warm: [] };
+  return { nodes, knowing: mayAnswer, warm: new Uint32Array() };
 }
 
 function mayStillAnswer(node: NodeView | undefined): boolean {

@@ -5,14 +5,15 @@
 export interface RoutingParams {
   /** Nodes that one request may try, the first included. */
   readonly maxAttempts: number;
-  /**
-   * Nodes with the model in memory that one decision looks at; where there are more, chance chooses which. Then each
-   * node has the same chance, and the best `share` of them are all missed with one of `(1 - share) ** maxWarmNodes`:
-   * the best percent once in 13 decisions at 256, and then one of the next best is taken.
-   */
+  /** Up to so many nodes with the model in memory, a decision looks at all of them; beyond, chance chooses some. */
   readonly maxWarmNodes: number;
-  /** The same for nodes without it. */
+  /** The same for nodes that know the model. */
   readonly maxColdNodes: number;
+  /**
+   * How many of each kind chance chooses then. The best `share` of a kind are all missed with a chance of
+   * `(1 - share) ** sampledNodes`: at 100 the best twentieth once in 170 decisions, and then a good one is taken.
+   */
+  readonly sampledNodes: number;
   /** Of so many nodes with running requests for the model, the oldest first, one decision finds out who still loads it. */
   readonly maxRunningNodes: number;
   /** How long a warm, idle node may take to its first byte. */
@@ -85,7 +86,8 @@ export const DEFAULT_ROUTING: RoutingParams = {
   maxAttempts: 3,
   maxWarmNodes: 256,
   maxColdNodes: 256,
-  maxRunningNodes: 1_000,
+  sampledNodes: 100,
+  maxRunningNodes: 500,
   firstByteTimeoutMs: 60_000,
   loadTimeoutMs: 300_000,
   answerTimeoutMs: 600_000,

@@ -4,21 +4,22 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
 const VISITS_PER_PLACE = 4;
 
 /**
- * Visits `items`: all in their order where they are no more than `most`; else from a random start in an even spread,
- * until `most` visits counted, but no more than four times as many. A visit that answers false does not count.
+ * Visits `items`: all in their order where there are no more than `most`; else from a random start in an even spread,
+ * until `enough` visits counted, but no more than four times as many. A visit that answers false does not count.
  */
 export function visitSome(
-  items: readonly number[],
+  items: Uint32Array,
   most: number,
+  enough: number,
   random: () => number,
   visit: (item: number) => boolean,
 ): void {
   const { length } = items;
   const isAll = length <= most;
-  const visits = isAll ? length : Math.min(length, most * VISITS_PER_PLACE);
+  const visits = isAll ? length : Math.min(length, enough * VISITS_PER_PLACE);
   let at = isAll ? 0 : Math.floor(random() * length);
   const step = isAll ? 1 : coprimeStep(length);
-  let left = most;
+  let left = isAll ? length : enough;
   for (let visited = 0; visited < visits && left > 0; visited += 1) {
     const item = items[at];
     if (item !== undefined && visit(item)) left -= 1;

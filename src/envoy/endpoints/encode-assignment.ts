@@ -3,8 +3,8 @@ import type { EndpointSet, EnvoyEndpoint } from '../../app/types.ts';
 import { loadMessage } from '../grpc/load-proto.ts';
 import { lbEndpoint, RESOURCE } from './assignment.ts';
 
-/** Endpoints that are encoded without a pause, about 5 ms of work: a fleet of thousands must not stop the process. */
-const SLICE = 500;
+/** Endpoints that are encoded without a pause, a few ms of work: a fleet of thousands must not stop the process. */
+const SLICE = 200;
 /** Tags of the wire format: field 1 and field 2, both with a length before their content. */
 const CLUSTER_NAME = 0x0a;
 const ENDPOINTS = 0x12;

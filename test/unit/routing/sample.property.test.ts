@@ -11,7 +11,7 @@ import type { Inflight } from '../../../src/routing/types.ts';
 import { MODEL, NOW, node, request, resident, running, snapshot, warmNode } from './builders.ts';
 
 const CAP = 20;
-const SMALL = { ...P, maxWarmNodes: CAP, maxColdNodes: CAP, maxRunningNodes: 1_000 };
+const SMALL = { ...P, maxWarmNodes: CAP, maxColdNodes: CAP, sampledNodes: CAP, maxRunningNodes: 1_000 };
 
 /** Random numbers that repeat with their seed. */
 function seeded(seed: number): () => number {
@@ -25,7 +25,7 @@ function seeded(seed: number): () => number {
 describe('a sample', () => {
   it('of a short list is the list, in its order', () => {
     const visited: number[] = [];
-    visitSome([3, 5, 9], 3, seeded(1), (item) => visited.push(item) > 0);
+    visitSome(Uint32Array.of(3, 5, 9), 3, 1, seeded(1), (item) => visited.push(item) > 0);
     expect(visited).toEqual([3, 5, 9]);
   });
 
@@ -36,9 +36,9 @@ describe('a sample', () => {
         fc.integer({ min: 1, max: 100 }),
         fc.nat(),
         (n, most, seed) => {
-          const items = Array.from({ length: n }, (_, i) => i);
+          const items = Uint32Array.from({ length: n }, (_, i) => i);
           const visited: number[] = [];
-          visitSome(items, most, seeded(seed), (item) => visited.push(item) > 0);
+          visitSome(items, most, most, seeded(seed), (item) => visited.push(item) > 0);
           expect(new Set(visited).size).toBe(visited.length);
           expect(visited.length).toBe(Math.min(n, most));
         },
@@ -50,9 +50,9 @@ describe('a sample', () => {
   it('gives each item about the same chance', () => {
     const counts = new Array<number>(1_000).fill(0);
     const random = seeded(7);
-    const items = counts.map((_, i) => i);
+    const items = Uint32Array.from(counts.keys());
     for (let round = 0; round < 2_000; round += 1)
-      visitSome(items, 50, random, (item) => {
+      visitSome(items, 50, 50, random, (item) => {
         counts[item] = (counts[item] ?? 0) + 1;
         return true;
       });
