@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { STATUS } from '../app/status.ts';
 import { RouterError } from '../request/errors.ts';
 import type { AdminSource } from './admin-source.ts';
+import { explanationReport } from './explain-report.ts';
 import { createHostGuard } from './host-guard.ts';
 import { addNodeRoutes, isNodeWrite, type NodeRoutesOptions, nodeAdminStatus } from './nodes-routes.ts';
 import { statusText } from './status-report.ts';
@@ -110,7 +111,7 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
   });
   server.get('/explain', (request) => {
     const { model, num_ctx: numCtx, path } = explainQuery.parse(request.query);
-    return source.explain({ model, numCtx, path });
+    return explanationReport(source, source.explain({ model, numCtx, path }));
   });
   return server;
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { PickReason, RejectReason } from '../routing/types.ts';
-import type { Explanation } from './admin-source.ts';
+import type { ExplanationReport } from './explain-report.ts';
+import { slotsFigure, vramFigure } from './gpu-report.ts';
 
 // Records rather than lists: a reason that is missing here does not compile.
 const pickReasons: { [Reason in PickReason]: Reason } = {
@@ -39,7 +40,7 @@ const ranked = z.object({
 });
 
 /** What `GET /explain` answers; `warmpath explain` reads the same. */
-export const explanationSchema: z.ZodType<Explanation> = z.object({
+export const explanationSchema: z.ZodType<ExplanationReport> = z.object({
   model: z.string(),
   path: z.string(),
   isKnown: z.boolean(),
@@ -47,4 +48,5 @@ export const explanationSchema: z.ZodType<Explanation> = z.object({
     nodes: z.array(ranked),
     rejected: z.array(z.object({ id: z.string(), reason: z.enum(rejectReasons) })),
   }),
+  figures: z.array(z.object({ id: z.string(), slots: slotsFigure, vram: vramFigure })),
 });

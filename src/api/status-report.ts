@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { formatOrigin } from '../app/host-port.ts';
 import type { NodeRecord, NodeView, ResidentModel } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
+import { gpuReportOf, nodeFigures } from './gpu-report.ts';
 import { drainReports } from './nodes-report.ts';
 import type { NodeReport, StatusReport } from './status-schema.ts';
 
@@ -85,16 +86,8 @@ function nodeReport(source: AdminSource, record: NodeRecord, view: NodeView | un
     failureRate: health.failureRate,
     models: [...record.models.values()].map((model) => model.name).sort(),
     warm: [...record.resident.values()].map((model) => warmReport(source, spec.id, model)),
-    slots: {
-      value: view?.slots ?? spec.slots ?? record.learnt.slots,
-      source: spec.slots === undefined ? 'learnt' : 'configured',
-    },
-    vram: {
-      usedBytes: view?.vramUsedBytes ?? sum([...record.resident.values()].map((model) => model.vramBytes)),
-      totalBytes: view?.vramTotalBytes ?? spec.vramBytes ?? null,
-      source: spec.vramBytes === undefined ? 'unknown' : 'configured',
-      maxSeenBytes: record.learnt.maxVramSeenBytes,
-    },
+    ...nodeFigures(record, view, source.now()),
+    gpu: gpuReportOf(record, source.now()),
     inflight: inflight.onNode(spec.id),
     drains: drainReports(record),
     rttMs: record.rttMs ?? null,
@@ -116,8 +109,4 @@ function warmReport(source: AdminSource, node: string, model: ResidentModel): No
 
 function urlOf({ spec }: NodeRecord): string {
   return formatOrigin(spec.url);
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, each) => total + each, 0);
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { gpuReport, slotsFigure, vramFigure } from './gpu-report.ts';
 import { drainReport } from './nodes-schema.ts';
 import { sharingSchema } from './sharing-report.ts';
 
@@ -27,13 +28,10 @@ const node = z.object({
   failureRate: z.number(),
   models: z.array(z.string()),
   warm: z.array(warmModel),
-  slots: z.object({ value: z.number(), source: z.enum(['configured', 'learnt']) }),
-  vram: z.object({
-    usedBytes: z.number(),
-    totalBytes: z.number().nullable(),
-    source: z.enum(['configured', 'unknown']),
-    maxSeenBytes: z.number(),
-  }),
+  slots: slotsFigure,
+  vram: vramFigure,
+  /** What its GPUs and its machine look like; null where nobody ever told. */
+  gpu: gpuReport.nullable(),
   inflight: z.number(),
   /** Why it drains; empty where it does not. */
   drains: z.array(drainReport),

@@ -49,6 +49,12 @@ export interface EnvoyTelemetry {
   endpointsRejected(): void;
 }
 
+/** What agents and exporters tell of the GPUs tells the metrics. Calls are cheap and never throw. */
+export interface GpuTelemetry {
+  agentRequest(kind: 'join' | 'report', result: string): void;
+  gpuMetricsScraped(node: NodeId, result: 'ok' | FailureReason): void;
+}
+
 /** What the shared store tells the metrics. Calls are cheap and never throw. */
 export interface StoreCounters {
   storeCommand(name: string, result: string, seconds: number): void;

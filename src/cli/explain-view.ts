@@ -1,5 +1,7 @@
 import type { Explanation } from '../api/admin-source.ts';
+import type { ExplanationReport } from '../api/explain-report.ts';
 import type { PickReason, RejectReason } from '../routing/types.ts';
+import { sourceText, vramText } from './gpu-view.ts';
 import { type Column, renderTable } from './table.ts';
 import { displayText, type Paint } from './terminal.ts';
 import { formatSeconds } from './units.ts';
@@ -25,7 +27,7 @@ const REJECTED: Record<RejectReason, string> = {
 };
 
 /** The ranking as people read it: best first, every term in seconds. */
-export function renderExplanation(explanation: Explanation, paint: Paint, width: number): string {
+export function renderExplanation(explanation: ExplanationReport, paint: Paint, width: number): string {
   const { ranking } = explanation;
   const total = ranking.nodes.length + ranking.rejected.length;
   const title = `${paint('bold', displayText(explanation.model))} on ${displayText(explanation.path)}`;
@@ -34,6 +36,7 @@ export function renderExplanation(explanation: Explanation, paint: Paint, width:
   else lines.push(rankingTable(explanation, paint, width).trimEnd(), '');
   if (ranking.nodes.length > 0) {
     lines.push(paint('dim', 'Expected seconds to the first token, and what they are made of.'), '');
+    if (explanation.figures.length > 0) lines.push(figuresTable(explanation, paint, width).trimEnd(), '');
   }
   if (ranking.rejected.length > 0) {
     const rows = ranking.rejected.map(({ id, reason }) => [displayText(id), REJECTED[reason]]);
@@ -72,5 +75,24 @@ function rankingTable({ ranking }: Explanation, paint: Paint, width: number): st
       PICKED[node.reason],
     ];
   });
+  return renderTable(columns, rows, width);
+}
+
+/** What the ranking took for true of slots and memory, and who says so. */
+function figuresTable({ figures }: ExplanationReport, paint: Paint, width: number): string {
+  const columns: Column[] = [
+    { title: paint('dim', 'NODE'), isFlexible: true },
+    { title: paint('dim', 'SLOTS'), align: 'right' },
+    { title: paint('dim', 'SAYS') },
+    { title: paint('dim', 'VRAM'), align: 'right' },
+    { title: paint('dim', 'SAYS') },
+  ];
+  const rows = figures.map(({ id, slots, vram }) => [
+    displayText(id),
+    String(Math.round(slots.value)),
+    sourceText(slots),
+    vramText(vram),
+    sourceText(vram),
+  ]);
   return renderTable(columns, rows, width);
 }

@@ -1,4 +1,5 @@
 import type { NodeReport, StatusReport } from '../api/status-schema.ts';
+import { gpuTable, vramText } from './gpu-view.ts';
 import { drainText } from './nodes-view.ts';
 import { type Column, renderTable } from './table.ts';
 import { displayText, type Paint, type Style } from './terminal.ts';
@@ -23,6 +24,8 @@ export function renderStatus(report: StatusReport, paint: Paint, width: number):
   }
   const at = Date.parse(report.at);
   parts.push(nodeTable(report.nodes, at, paint, width).trimEnd(), '');
+  const gpus = gpuTable(report.nodes, paint, width);
+  if (gpus !== undefined) parts.push(gpus.trimEnd(), '');
   const troubles = report.nodes.flatMap((node) => [...drains(node, at, paint), ...trouble(node, at, paint)]);
   if (troubles.length > 0) parts.push(...troubles, '');
   return parts.join('\n');
@@ -84,9 +87,9 @@ function nodeTable(nodes: readonly NodeReport[], at: number, paint: Paint, width
     state(node, at, paint),
     warmLines(node, paint),
     String(node.inflight),
-    // A figure nobody configured is an estimate.
+    // What nobody said is an estimate.
     `${node.slots.source === 'learnt' ? '~' : ''}${Math.round(node.slots.value)}`,
-    vram(node),
+    vramText(node.vram),
     node.rttMs === null ? '–' : `${node.rttMs.toFixed(1)} ms`,
   ]);
   return renderTable(columns, rows, width);
@@ -106,11 +109,6 @@ function warmLines(node: NodeReport, paint: Paint): string[] {
   });
   if (node.warm.length > MAX_WARM_LINES) lines.push(`and ${node.warm.length - MAX_WARM_LINES} more`);
   return lines;
-}
-
-function vram(node: NodeReport): string {
-  const used = formatBytes(node.vram.usedBytes);
-  return node.vram.totalBytes === null ? used : `${used} of ${formatBytes(node.vram.totalBytes)}`;
 }
 
 function drains(node: NodeReport, at: number, paint: Paint): string[] {

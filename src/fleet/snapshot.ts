@@ -78,6 +78,7 @@ export function viewOf(node: NodeRecord, params: FleetParams, now: number): Node
     vramSource: vram.source,
     vramAt: vram.at,
     isThrottled: isThrottled(fresh),
+    gpu: fresh[0],
     vramUsedBytes: vram.usedBytes,
     maxVramSeenBytes: learnt.maxVramSeenBytes,
     loadBytesPerSecond: learnt.loadBytesPerSecond,

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { FleetGauges } from '../app/telemetry-port.ts';
 import type { FleetSnapshot, NodeStatus, NodeView } from '../fleet/types.ts';
 import { type BoundedLabels, OTHER } from './bounded-labels.ts';
+import { createGpuGauges } from './gpu-gauges.ts';
 import { SlicedGauge } from './sliced-gauge.ts';
 
 const STATUSES = ['unknown', 'ready', 'suspect', 'down', 'draining'] as const satisfies NodeStatus[];
@@ -29,8 +30,13 @@ export function createFleetMetrics(
   const rtt = gauge('node_rtt_seconds', 'Smoothed round trip of polls.', ['node']);
   const slots = gauge('node_slots', 'Requests for one model that the node runs at once.', ['node']);
   const failureRate = gauge('node_failure_rate', 'Smoothed share of live attempts that failed.', ['node']);
-  const vramUsed = gauge('node_vram_used_bytes', 'VRAM of resident models.', ['node']);
-  const vramTotal = gauge('node_vram_total_bytes', 'VRAM, where it is known.', ['node']);
+  const vramUsed = gauge(
+    'node_vram_used_bytes',
+    'VRAM taken by resident models or, by a fresh report, anybody.',
+    ['node'],
+  );
+  const vramTotal = gauge('node_vram_total_bytes', 'VRAM, where it is known.', ['node', 'source']);
+  const setGpus = createGpuGauges(gauge);
   const pollAge = gauge('node_poll_age_seconds', 'Since the last good answer of /api/ps.', ['node']);
   const draining = gauge('node_draining', '1 for each reason why the node gets no new requests.', [
     'node',
@@ -53,7 +59,8 @@ export function createFleetMetrics(
     slots.set({ node: label }, finite(node.slots));
     failureRate.set({ node: label }, finite(node.failureRate));
     vramUsed.set({ node: label }, finite(node.vramUsedBytes));
-    if (node.vramTotalBytes !== undefined) vramTotal.set({ node: label }, finite(node.vramTotalBytes));
+    if (node.vramTotalBytes !== undefined)
+      vramTotal.set({ node: label, source: node.vramSource }, finite(node.vramTotalBytes));
     if (node.residentAt !== undefined)
       pollAge.set({ node: label }, Math.max(0, now - node.residentAt) / 1000);
   };
@@ -65,6 +72,7 @@ export function createFleetMetrics(
     leases.set({}, fleet.openLeases());
     version.set({}, snapshot.version);
     const models = new ModelLabels(snapshot, maxModelSeries);
+    const setGpusOf = setGpus(now);
     const running = fleet.inflight();
     const drains = [...(fleet.drains?.() ?? [])];
     for (const [i, node] of snapshot.nodes.entries()) {
@@ -72,6 +80,7 @@ export function createFleetMetrics(
       const label = nodes.of(node.id);
       if (label === OTHER) continue;
       setNode(node, label, now);
+      setGpusOf(node, label);
       nodeInflight.set({ node: label }, 0);
       // By name as the node lists it: `warm` also holds the aliases that reach the same weights.
       for (const model of new Map([...node.warm.values()].map((each) => [each.key, each])).values()) {

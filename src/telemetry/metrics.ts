@@ -1,9 +1,16 @@
 import { setImmediate } from 'node:timers/promises';
 import { Gauge, Registry } from 'prom-client';
-import type { EnvoyTelemetry, FleetGauges, StoreCounters, Telemetry } from '../app/telemetry-port.ts';
+import type {
+  EnvoyTelemetry,
+  FleetGauges,
+  GpuTelemetry,
+  StoreCounters,
+  Telemetry,
+} from '../app/telemetry-port.ts';
 import { BoundedLabels } from './bounded-labels.ts';
 import { createEnvoyMetrics } from './envoy-metrics.ts';
 import { createFleetMetrics } from './fleet-metrics.ts';
+import { createGpuMetrics } from './gpu-metrics.ts';
 import { createProcessMetrics } from './process-metrics.ts';
 import { createSharingGauges } from './sharing-gauges.ts';
 import { createStoreMetrics } from './store-metrics.ts';
@@ -25,7 +32,7 @@ export interface MetricsOptions {
   readonly maxModelSeries?: number;
 }
 
-export interface Metrics extends Telemetry, EnvoyTelemetry, StoreCounters {
+export interface Metrics extends Telemetry, EnvoyTelemetry, StoreCounters, GpuTelemetry {
   readonly contentType: string;
   /** What the gauges read from now on. */
   watch(fleet: FleetGauges): void;
@@ -41,6 +48,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const traffic = createTrafficMetrics(registry, new Set(options.paths), nodes);
   const envoy = createEnvoyMetrics(registry);
   const store = createStoreMetrics(registry);
+  const gpus = createGpuMetrics(registry, nodes);
   const renderFleet = createFleetMetrics(nodes, options.maxModelSeries ?? MAX_MODEL_SERIES);
   const setSharing = createSharingGauges(registry);
   const runtime = createProcessMetrics(registry, options.version, options.envoyVersion);
@@ -64,6 +72,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...traffic,
     ...envoy,
     ...store,
+    ...gpus,
     contentType: registry.contentType,
     watch: (gauges) => {
       fleet = gauges;

@@ -3,6 +3,8 @@ import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import { buildSnapshot } from '../../../src/fleet/snapshot.ts';
 import type {
   FleetSnapshot,
+  Gpu,
+  GpuReport,
   Health,
   ModelOnDisk,
   NodeRecord,
@@ -65,4 +67,32 @@ export function aNode(id: string, fields: NodeFields = {}): NodeRecord {
 
 export function aSnapshot(nodes: readonly NodeRecord[], version = 1, now = 0): FleetSnapshot {
   return buildSnapshot(nodes, version, now, DEFAULT_HEALTH);
+}
+
+export function aGpu(fields: Partial<Gpu> = {}): Gpu {
+  return {
+    index: 0,
+    name: 'RTX 4090',
+    vendor: 'nvidia',
+    vramTotalBytes: 24 * 2 ** 30,
+    vramUsedBytes: 7 * 2 ** 30,
+    utilization: 0.5,
+    temperatureC: 61,
+    powerW: 210,
+    isThrottled: false,
+    ...fields,
+  };
+}
+
+/** An agent's report, good for 15 s. */
+export function aGpuReport(gpus: readonly Gpu[], fields: Partial<GpuReport> = {}): GpuReport {
+  return {
+    source: 'agent',
+    validForMs: 15_000,
+    gpus,
+    isUnifiedMemory: false,
+    host: undefined,
+    ollama: undefined,
+    ...fields,
+  };
 }

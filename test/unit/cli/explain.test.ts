@@ -4,6 +4,7 @@ import { runExplain } from '../../../src/cli/explain.ts';
 import { RouterError } from '../../../src/request/errors.ts';
 import type { RankedNode } from '../../../src/routing/types.ts';
 import { aSource } from '../api/fake-source.ts';
+import { aGpu, aGpuReport, aNode } from '../api/fleet-builder.ts';
 import { aFakeIo, FakeOutput, fetchFrom } from './fake-io.ts';
 
 const ask = {
@@ -103,4 +104,29 @@ it('passes on why a name was refused', async () => {
   const io = aFakeIo({ fetch: fetchFrom(source) });
   expect(await runExplain(io, ask)).toBe(1);
   expect(io.err.text).toBe('warmpath: invalid model name\n');
+});
+
+it('says who told of slots and memory, and how long ago', async () => {
+  const ollama = { parallel: 4, maxLoadedModels: undefined, maxQueue: undefined };
+  const report = aGpuReport([aGpu()], { ollama });
+  const nodes = [
+    aNode('gpu1', { record: { gpu: { agent: { report, at: 7_000 } } } }),
+    aNode('gpu2', { spec: { vramBytes: 8 * 2 ** 30, slots: 2 } }),
+    aNode('gpu3'),
+  ];
+  const ranking = { nodes: nodes.map(({ spec }) => aRanked(spec.id)), rejected: [] };
+  const source = aSource(nodes, {
+    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown: true, ranking }),
+  });
+  const io = aFakeIo({ out: new FakeOutput({ columns: 80 }), fetch: fetchFrom(source) });
+  await runExplain(io, ask);
+  expect(io.out.text).toContain(
+    [
+      'NODE  SLOTS  SAYS                           VRAM  SAYS',
+      'gpu1      4  agent, 3 s ago  7.0 GiB of 24.0 GiB  agent, 3 s ago',
+      'gpu2      2  configured           0 B of 8.0 GiB  configured',
+      'gpu3      1  learnt                          0 B  unknown',
+      '',
+    ].join('\n'),
+  );
 });

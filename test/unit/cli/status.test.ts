@@ -3,7 +3,7 @@ import type { Outcome } from '../../../src/app/types.ts';
 import { AdminUnreachable } from '../../../src/cli/admin-client.ts';
 import { runStatus } from '../../../src/cli/status.ts';
 import { aDecision, aSource } from '../api/fake-source.ts';
-import { aModel, aNode, aResident } from '../api/fleet-builder.ts';
+import { aGpu, aGpuReport, aModel, aNode, aResident } from '../api/fleet-builder.ts';
 import { aFakeIo, FakeOutput, fetchFrom } from './fake-io.ts';
 
 const URL = 'http://127.0.0.1:9411';
@@ -207,4 +207,40 @@ it('draws again every second until interrupted, and restores the cursor', async 
   expect(await done).toBe(0);
   expect(io.out.text.startsWith('\u001b[?25l')).toBe(true);
   expect(io.out.text.endsWith('\u001b[?25h')).toBe(true);
+});
+
+it('shows GPUs and their machine where an agent or an exporter tells of them', async () => {
+  const host = {
+    memoryTotalBytes: 64 * GIB,
+    memoryAvailableBytes: 32 * GIB,
+    load1: 1,
+    cpus: 16,
+    diskFreeBytes: 900 * GIB,
+  };
+  const evil = 'RTX\u001b[2J 4090';
+  const agent = aGpuReport(
+    [aGpu({ name: evil }), aGpu({ index: 1, isThrottled: true, utilization: undefined })],
+    { host },
+  );
+  const old = aGpuReport([aGpu({ vramTotalBytes: undefined, powerW: undefined })], {
+    source: 'prometheus',
+    validForMs: 100,
+  });
+  const nodes = [
+    aNode('gpu1', { record: { gpu: { agent: { report: agent, at: 7_000 } } } }),
+    aNode('gpu2', { record: { gpu: { prometheus: { report: old, at: 1_000 } } } }),
+  ];
+  const io = aFakeIo({ out: new FakeOutput({ columns: 120 }), fetch: fetchFrom(aSource(nodes)) });
+  await runStatus(io, once);
+  expect(io.out.text).toContain('14.0 GiB of 48.0 GiB');
+  expect(io.out.text).toContain(
+    [
+      'NODE  GPU          USE             TEMP  POWER                 VRAM  HOST FREE               TOLD BY',
+      'gpu1  0 RTX 4090  50 %            61 °C  210 W  7.0 GiB of 24.0 GiB  32.0 GiB, disk 900 GiB  agent, 3 s ago',
+      '      1 RTX 4090     –  61 °C throttled  210 W  7.0 GiB of 24.0 GiB',
+      'gpu2  0 RTX 4090  50 %            61 °C      –              7.0 GiB  –                       exporter, 9 s ago, too old',
+      '',
+    ].join('\n'),
+  );
+  expect(io.out.text).not.toContain('\u001b');
 });

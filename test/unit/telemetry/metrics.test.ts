@@ -3,7 +3,7 @@ import { drainingNodes } from '../../../src/app/drain-causes.ts';
 import type { EndedRequest, FleetGauges } from '../../../src/app/telemetry-port.ts';
 import type { FleetSnapshot } from '../../../src/fleet/types.ts';
 import { createMetrics, type Metrics, type MetricsOptions } from '../../../src/telemetry/metrics.ts';
-import { aModel, aNode, aResident, aSnapshot } from '../api/fleet-builder.ts';
+import { aGpu, aGpuReport, aModel, aNode, aResident, aSnapshot } from '../api/fleet-builder.ts';
 
 const open: Metrics[] = [];
 afterEach(() => {
@@ -213,12 +213,46 @@ it('shows state, round trip, slots, VRAM and poll age of each node', async () =>
   expect(await value(metrics, 'warmpath_node_rtt_seconds', { node: 'gpu1' })).toBeCloseTo(0.00125);
   expect(await value(metrics, 'warmpath_node_slots', { node: 'gpu1' })).toBe(4);
   expect(await value(metrics, 'warmpath_node_vram_used_bytes', { node: 'gpu1' })).toBe(300);
-  expect(await value(metrics, 'warmpath_node_vram_total_bytes', { node: 'gpu1' })).toBe(1000);
+  const vramTotal = { node: 'gpu1', source: 'configured' };
+  expect(await value(metrics, 'warmpath_node_vram_total_bytes', vramTotal)).toBe(1000);
   expect(await value(metrics, 'warmpath_node_poll_age_seconds', { node: 'gpu1' })).toBeCloseTo(2.5);
   expect(await value(metrics, 'warmpath_model_resident', { node: 'gpu1', model: 'alpha:latest' })).toBe(1);
   expect(await value(metrics, 'warmpath_model_vram_bytes', { node: 'gpu1', model: 'alpha:latest' })).toBe(
     300,
   );
+});
+
+it('shows the GPUs that a fresh report tells of, who told of the VRAM, and how long ago', async () => {
+  const metrics = aMetrics();
+  const seen = { at: 1_000, report: aGpuReport([aGpu({ isThrottled: true, powerW: undefined })]) };
+  const old = { at: 1_000, report: { ...aGpuReport([aGpu()]), validForMs: 100 } };
+  const nodes = [
+    aNode('gpu1', { record: { gpu: { agent: seen } } }),
+    aNode('gpu2', { record: { gpu: { agent: old } } }),
+  ];
+  metrics.watch(gauges(aSnapshot(nodes, 1, 2_500), { now: () => 2_500 }));
+  const [node, gpu] = ['gpu1', '0'];
+  const total = await value(metrics, 'warmpath_node_vram_total_bytes', { node, source: 'agent' });
+  expect(total).toBe(24 * 2 ** 30);
+  expect(await value(metrics, 'warmpath_node_gpu_report_age_seconds', { node, source: 'agent' })).toBe(1.5);
+  expect(await value(metrics, 'warmpath_node_gpu_utilization', { node, gpu })).toBe(0.5);
+  expect(await value(metrics, 'warmpath_node_gpu_temperature_celsius', { node, gpu })).toBe(61);
+  expect(await value(metrics, 'warmpath_node_gpu_throttled', { node, gpu })).toBe(1);
+  expect(await value(metrics, 'warmpath_node_gpu_power_watts', { node, gpu })).toBeUndefined();
+  expect(await value(metrics, 'warmpath_node_gpu_utilization', { node: 'gpu2', gpu })).toBeUndefined();
+});
+
+it('counts requests of agents and questions to exporters by how they went', async () => {
+  const metrics = aMetrics();
+  metrics.agentRequest('report', 'accepted');
+  metrics.agentRequest('report', 'accepted');
+  metrics.agentRequest('join', 'bad_signature');
+  metrics.gpuMetricsScraped('gpu1', 'timeout');
+  const requests = 'warmpath_agent_requests_total';
+  expect(await value(metrics, requests, { request: 'report', result: 'accepted' })).toBe(2);
+  expect(await value(metrics, requests, { request: 'join', result: 'bad_signature' })).toBe(1);
+  const scrapes = 'warmpath_gpu_metrics_scrapes_total';
+  expect(await value(metrics, scrapes, { node: 'gpu1', result: 'timeout' })).toBe(1);
 });
 
 it('shows each resident model once, however many names reach it', async () => {
