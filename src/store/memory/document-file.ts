@@ -8,7 +8,8 @@ import { type DocumentKind, StoreError } from '../contract.ts';
 export type Documents = Record<DocumentKind, Map<string, unknown>>;
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
-const section = z.record(z.string(), z.json()).default({});
+/** Pairs: an id may be any text, and not every one is safe as a key of an object. */
+const section = z.array(z.tuple([z.string(), z.unknown()])).default([]);
 const fileSchema = z.object({ version: z.literal(1), drains: section, registry: section, learnt: section });
 
 export function noDocuments(): Documents {
@@ -43,7 +44,7 @@ export class DocumentFile {
     try {
       if (text.length > MAX_FILE_BYTES) throw new Error(`is longer than ${MAX_FILE_BYTES} bytes`);
       const { drains, registry, learnt } = fileSchema.parse(JSON.parse(text));
-      return { drains: entries(drains), registry: entries(registry), learnt: entries(learnt) };
+      return { drains: new Map(drains), registry: new Map(registry), learnt: new Map(learnt) };
     } catch (error) {
       this.#setAside(error);
       return noDocuments();
@@ -105,14 +106,10 @@ export class DocumentFile {
 function textOf(documents: Documents): string {
   return JSON.stringify({
     version: 1,
-    drains: Object.fromEntries(documents.drains),
-    registry: Object.fromEntries(documents.registry),
-    learnt: Object.fromEntries(documents.learnt),
+    drains: [...documents.drains],
+    registry: [...documents.registry],
+    learnt: [...documents.learnt],
   });
-}
-
-function entries(record: Record<string, unknown>): Map<string, unknown> {
-  return new Map(Object.entries(record));
 }
 
 function codeOf(error: unknown): string | undefined {
