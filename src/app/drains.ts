@@ -47,6 +47,7 @@ export class Drains {
   #isFeeding = false;
   #fedAt = Number.NEGATIVE_INFINITY;
   #isBehind = false;
+  #isReading = false;
 
   constructor(options: DrainsOptions) {
     this.#options = options;
@@ -121,10 +122,9 @@ export class Drains {
     let readAt = clock.now();
     while (!signal.aborted) {
       const pauseMs = this.#operator.isFailing ? RETRY_MS : RESYNC_MS;
-      if (this.#isBehind || clock.now() - readAt >= pauseMs) {
-        this.#isBehind = false;
+      if (clock.now() - readAt >= pauseMs) {
         readAt = clock.now();
-        await this.load();
+        await this.#catchUp();
       }
       for (const entries of this.#agents.dueRepeats())
         this.#tell({ kind: 'agent_drains', entries: [...entries] });
@@ -136,8 +136,20 @@ export class Drains {
     end();
   }
 
+  /** One reading at a time; news that come during one are read after it. Never rejects. */
+  async #catchUp(): Promise<void> {
+    this.#isBehind = true;
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#isBehind) {
+      this.#isBehind = false;
+      await this.load();
+    }
+    this.#isReading = false;
+  }
+
   #hear(news: DrainNews | undefined): void {
-    if (news?.kind === 'drains') this.#isBehind = true;
+    if (news?.kind === 'drains') void this.#catchUp();
     if (news?.kind !== 'agent_drains') return;
     for (const node of this.#agents.heard(news.entries)) this.#merge(node);
   }
