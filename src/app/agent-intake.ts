@@ -78,8 +78,8 @@ export interface AgentReply {
 
 export interface AgentIntakeOptions {
   readonly joinToken: string;
-  /** Nodes that agents may register, all together. */
-  readonly maxNodes: number;
+  /** Nodes that agents may register, all together; may change. */
+  readonly maxNodes: () => number;
   readonly address: AgentAddressRules;
   readonly parseUrl: (text: string) => { readonly url: NodeUrl } | { readonly problem: string };
   readonly registry: Pick<NodeRegistry, 'get' | 'list' | 'join'>;
@@ -129,8 +129,8 @@ export class AgentIntake {
 
   constructor(options: AgentIntakeOptions) {
     this.#options = options;
-    this.#nodes = new RateLimits(NODE_RATE, options.maxNodes + MAX_SENDERS);
-    this.#nonces = new UsedOnce(Math.max(64, options.maxNodes) * NONCES_PER_NODE);
+    this.#nodes = new RateLimits(NODE_RATE, options.maxNodes() + MAX_SENDERS);
+    this.#nonces = new UsedOnce(Math.max(64, options.maxNodes()) * NONCES_PER_NODE);
   }
 
   /** What this remembers of others, to show that it is bounded. */
@@ -275,7 +275,7 @@ export class AgentIntake {
     if (known?.identity !== undefined && known.identity !== key) throw taken(name);
     if (known === undefined) {
       const agents = registry.list().filter(({ source }) => source === 'agent').length;
-      if (agents >= maxNodes)
+      if (agents >= maxNodes())
         throw new Refusal('full', `agents have registered ${agents} nodes already; raise agents.maxNodes`);
     }
     let entered: RegisteredNode;

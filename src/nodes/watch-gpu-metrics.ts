@@ -23,6 +23,8 @@ export interface GpuMetricsWatcherOptions {
   readonly log: Log;
   readonly onObservation: (node: NodeId, observation: Observation) => void;
   readonly onScrape?: (node: NodeId, result: 'ok' | FailureReason) => void;
+  /** Whether this replica asks for the node; the others hear of it from the one that does. */
+  readonly isOurs?: (node: NodeId) => boolean;
   /** Addresses that we listen on: a name that leads to one of them is refused. */
   readonly listeners?: readonly Listener[];
   readonly localIps?: readonly string[];
@@ -79,10 +81,11 @@ export class GpuMetricsWatcher {
   }
 
   async #watch(node: NodeId, spec: GpuMetricsSpec, signal: AbortSignal): Promise<void> {
-    const { clock, random, log, onObservation, onScrape } = this.#options;
+    const { clock, random, log, onObservation, onScrape, isOurs } = this.#options;
     const place = new Place(spec, this.#options, this.#lookup);
     let lastProblem: string | undefined;
     const tick = async (): Promise<void> => {
+      if (isOurs?.(node) === false) return;
       try {
         const report = await place.scrape(signal);
         if (signal.aborted) return;

@@ -110,7 +110,7 @@ export class AgentBench {
     });
     this.intake = new AgentIntake({
       joinToken: TOKEN,
-      maxNodes,
+      maxNodes: () => maxNodes,
       address: {
         allowLoopback,
         lookup: async (host) => {
