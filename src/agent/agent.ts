@@ -47,7 +47,7 @@ export async function runAgent(deps: AgentDeps, signal: AbortSignal): Promise<vo
   let checkedAt = Number.NEGATIVE_INFINITY;
   const build = async (to: URL) => {
     const built = await see(sources, to, signal);
-    for (const problem of built.problems) said.warn(`gpu ${problem.split(' ')[0]}`, {}, problem);
+    said.warnings('gpu', built.problems);
     if (built.environment !== undefined) {
       said.info(
         'environment',

@@ -9,6 +9,8 @@ import type { AgentSettings } from './settings.ts';
 /** Longest wait between attempts while nobody takes the reports. */
 const MAX_WAIT_MS = 60_000;
 const MIN_WAIT_MS = 1_000;
+/** Even where a report took longer than the interval. */
+const MIN_PAUSE_MS = 200;
 const JITTER = 0.1;
 
 export interface ReporterOptions {
@@ -46,8 +48,10 @@ export class Reporter {
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
+      const start = clock.now();
       const waitMs = await this.round(signal);
-      await clock.sleep(waitMs, signal);
+      // Slow tools and slow networks do not stretch the interval that the report promises.
+      await clock.sleep(Math.max(MIN_PAUSE_MS, waitMs - (clock.now() - start)), signal);
     }
   }
 

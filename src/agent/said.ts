@@ -17,6 +17,15 @@ export class Said {
     if (this.#isNew(subject, text)) this.#log.warn(fields, text);
   }
 
+  /** Warnings that hold now, each about what its first word names; what was said before and holds no more is forgotten. */
+  warnings(topic: string, texts: readonly string[]): void {
+    const subjects = new Map(texts.map((text) => [`${topic} ${text.split(' ')[0]}`, text]));
+    for (const known of [...this.#last.keys()]) {
+      if (known.startsWith(`${topic} `) && !subjects.has(known)) this.#last.delete(known);
+    }
+    for (const [subject, text] of subjects) this.warn(subject, {}, text);
+  }
+
   forget(subject: string): void {
     this.#last.delete(subject);
   }

@@ -45,6 +45,7 @@ export async function agentSettings(flags: AgentFlags, env: Env, host = hostname
   const labels = (await attempt(() => readLabels(flags.label))) ?? {};
   const ownerHours = (await attempt(() => parseOwnerHours(flags.ownerHours ?? ''))) ?? [];
   const gpus = await attempt(() => readGpus(flags.gpus));
+  await attempt(() => checkEnvironmentFile(flags.ollamaEnv));
   if (problems.length > 0) throw new AgentFlagsError(problems);
   return {
     to,
@@ -146,6 +147,16 @@ async function readCa(path: string | undefined): Promise<string | undefined> {
     throw new Error(`--ca ${path} ${error instanceof Error ? error.message : 'cannot be read'}`);
   }
   throw new Error(`--ca ${path} holds no certificate in PEM form`);
+}
+
+/** It is read again and again later: a restart of Ollama may change it. */
+async function checkEnvironmentFile(path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  try {
+    await readBounded(path, MAX_PEM);
+  } catch (error) {
+    throw new Error(`--ollama-env ${path} ${error instanceof Error ? error.message : 'cannot be read'}`);
+  }
 }
 
 function readLabels(texts: readonly string[]): Record<string, string> {

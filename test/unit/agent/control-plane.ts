@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import {
   AGENT_HEADERS,
@@ -29,16 +30,21 @@ export class TestControlPlane {
   readonly #keys = new Map<string, string>();
   readonly #nonces = new Set<string>();
   readonly #token: string;
-  readonly #server = createServer((request, response) => void this.#serve(request, response));
+  readonly #server: ReturnType<typeof createServer>;
+  readonly #scheme: 'http' | 'https';
 
-  constructor(token: string) {
+  constructor(token: string, tls?: { readonly cert: string; readonly key: string }) {
     this.#token = token;
+    this.#scheme = tls === undefined ? 'http' : 'https';
+    const listener = (request: IncomingMessage, response: ServerResponse) =>
+      void this.#serve(request, response);
+    this.#server = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
   }
 
   /** Its origin. Given a port, it comes back where it was. */
   async listen(port = 0): Promise<URL> {
     await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
-    return new URL(`http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`);
+    return new URL(`${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`);
   }
 
   async close(): Promise<void> {

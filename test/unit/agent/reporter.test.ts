@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ControlPlaneClient } from '../../../src/agent/control-plane-client.ts';
 import { Reporter } from '../../../src/agent/reporter.ts';
@@ -5,6 +8,7 @@ import { type AgentReport, generateAgentKey } from '../../../src/app/agent-proto
 import { FakeClock } from '../../support/fake-clock.ts';
 import { freePort } from '../../support/free-port.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { TestControlPlane } from './control-plane.ts';
 
 const TOKEN = 'the-join-token-of-this-test';
@@ -25,11 +29,16 @@ async function aControlPlane(): Promise<TestControlPlane & { readonly url: URL }
 
 function anAgent(
   to: readonly URL[],
-  { token = TOKEN as string | null, key = generateAgentKey(), random = 0.5 } = {},
+  {
+    token = TOKEN as string | null,
+    key = generateAgentKey(),
+    random = 0.5,
+    ca = undefined as string | undefined,
+  } = {},
 ) {
   const log = new MemoryLog();
   const clock = new FakeClock({ date: new Date() });
-  const client = new ControlPlaneClient(key, clock, undefined);
+  const client = new ControlPlaneClient(key, clock, ca);
   cleanUps.push(() => client.close());
   const build = async (): Promise<AgentReport> => ({
     node: 'gpu1',
@@ -271,3 +280,45 @@ describe('a node that is no member yet', () => {
     ]);
   });
 });
+
+describe('over TLS', () => {
+  it('an own CA is trusted where it is given, and asked for where it is not', async () => {
+    const { cert, key } = certificate();
+    const plane = new TestControlPlane(TOKEN, { cert, key });
+    const url = await plane.listen();
+    cleanUps.push(() => plane.close());
+    const trusting = anAgent([url], { ca: cert });
+    expect(await trusting.reporter.round(NEVER)).toBe(INTERVAL_MS);
+    expect(plane.reports).toHaveLength(1);
+    const careful = anAgent([url]);
+    await careful.reporter.round(NEVER);
+    expect(careful.log.messages('warn')).toEqual([
+      expect.stringContaining('is not trusted: give its CA with --ca'),
+    ]);
+    const mistaken = anAgent([
+      new URL(url.href.replace('http:', 'https:')),
+      new URL(url.href.replace('https:', 'http:')),
+    ]);
+    await mistaken.reporter.round(NEVER);
+    expect(plane.reports).toHaveLength(1);
+  });
+
+  it('a control plane without TLS is named as such', async () => {
+    const plane = await aControlPlane();
+    const { reporter, log } = anAgent([new URL(plane.url.href.replace('http:', 'https:'))]);
+    await reporter.round(NEVER);
+    expect(log.messages('warn')).toEqual([expect.stringContaining('write http:// instead of https://')]);
+  });
+});
+
+function certificate(): { cert: string; key: string } {
+  const dir = tempDir();
+  cleanUps.push(async () => dir.remove());
+  const [key, cert] = [join(dir.path, 'key.pem'), join(dir.path, 'cert.pem')];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+  const names = ['-subj', '/CN=gateway', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync('openssl', ['req', '-x509', ...curve, ...names, '-keyout', key, '-out', cert], {
+    stdio: 'ignore',
+  });
+  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+}

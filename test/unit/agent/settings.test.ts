@@ -130,6 +130,8 @@ describe("the agent's flags", () => {
         'never',
         '--ca',
         '/nonexistent',
+        '--ollama-env',
+        '/nonexistent',
       ),
     ).toEqual([
       expect.stringContaining('--to is missing'),
@@ -141,6 +143,7 @@ describe("the agent's flags", () => {
       '--label must be KEY=VALUE',
       expect.stringContaining('owner hours "never"'),
       expect.stringContaining('--gpus must be a list'),
+      '--ollama-env /nonexistent does not exist',
     ]);
   });
 
