@@ -1,21 +1,35 @@
+import { setImmediate } from 'node:timers/promises';
 import { drainCauses } from '../app/drain-causes.ts';
 import { formatOrigin } from '../app/host-port.ts';
 import type { RegisteredNode } from '../app/registry-types.ts';
 import type { Drain, DrainCause, NodeRecord } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
-import type { DrainReport, NodesReport, RegisteredNodeReport } from './nodes-schema.ts';
+import type { DrainReport, RegisteredNodeReport } from './nodes-schema.ts';
 
 const LEAVING = 'is no longer named by its source; it leaves when its requests have ended';
 
-/** Everything that is known of nodes, by name. Tokens and identities are no part of it. */
-export function nodesReport(source: AdminSource, nodes: readonly RegisteredNode[]): NodesReport {
+/** Nodes that are described without a pause. */
+const SLICE = 100;
+
+/**
+ * Everything that is known of nodes, by name, as JSON. Tokens and identities are no part of it. Made bit by bit, with pauses
+ * for requests.
+ */
+export async function* nodesText(
+  source: AdminSource,
+  nodes: readonly RegisteredNode[],
+): AsyncGenerator<string, void> {
+  yield `{"at":${JSON.stringify(source.date().toISOString())},"nodes":[`;
+  const sorted = [...nodes].sort((a, b) => (a.id < b.id ? -1 : 1));
   const records = new Map(source.records().map((record) => [record.spec.id, record]));
-  return {
-    at: source.date().toISOString(),
-    nodes: nodes
-      .map((node) => registeredReport(source, node, records.get(node.id)))
-      .sort((a, b) => (a.name < b.name ? -1 : 1)),
-  };
+  for (let from = 0; from < sorted.length; from += SLICE) {
+    if (from > 0) await setImmediate();
+    const part = sorted
+      .slice(from, from + SLICE)
+      .map((node) => JSON.stringify(registeredReport(source, node, records.get(node.id))));
+    yield `${from > 0 ? ',' : ''}${part.join(',')}`;
+  }
+  yield ']}';
 }
 
 export function registeredReport(

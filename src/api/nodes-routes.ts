@@ -1,8 +1,9 @@
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../app/log.ts';
 import { type NodeAdmin, NodeAdminError } from '../app/registry-types.ts';
 import type { AdminSource } from './admin-source.ts';
-import { nodesReport } from './nodes-report.ts';
+import { nodesText, registeredReport } from './nodes-report.ts';
 import { drainBody, emptyBody, nodeParams } from './nodes-schema.ts';
 import { type WriteGuardOptions, writeRefusal } from './write-guard.ts';
 
@@ -30,9 +31,11 @@ export function addNodeRoutes(
   options: NodeRoutesOptions,
 ): void {
   const { admin, log } = options;
-  const report = (id: string): object => ({
-    node: nodesReport(source, admin.list()).nodes.find(({ name }) => name === id) ?? null,
-  });
+  const report = (id: string): object => {
+    const node = admin.list().find((each) => each.id === id);
+    const record = source.records().find(({ spec }) => spec.id === id);
+    return { node: node === undefined ? null : registeredReport(source, node, record) };
+  };
   const change = async (
     request: FastifyRequest,
     action: string,
@@ -59,7 +62,11 @@ export function addNodeRoutes(
     log.warn({ audit: 'operator_refused', remote: request.ip, status: refusal.status }, refusal.message);
     return refuse(reply, refusal.status, refusal.message);
   });
-  server.get('/nodes', () => nodesReport(source, admin.list()));
+  server.get('/nodes', (_request, reply) =>
+    reply
+      .type('application/json; charset=utf-8')
+      .send(Readable.from(nodesText(source, admin.list()), { objectMode: false })),
+  );
   server.post('/nodes/:id/approve', (request) => {
     emptyBody.parse(request.body);
     return change(request, 'approve', {}, (id) => admin.approve(id));

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { nodesSchema } from '../../../src/api/nodes-schema.ts';
 import { statusSchema } from '../../../src/api/status-schema.ts';
+import type { NodeSpec } from '../../../src/fleet/types.ts';
 import { configured } from '../app/drain-bench.ts';
 import { type NodesServer, type NodesServerOptions, startNodesServer } from './nodes-server.ts';
 
@@ -75,6 +76,26 @@ describe('reading', () => {
       drains: [],
       problem: 'is no longer named by its source; it leaves when its requests have ended',
     });
+  });
+
+  it('lists thousands in turn, with room for requests in between', async () => {
+    const many = Array.from({ length: 3_000 }, (_, i) => `n${String(i).padStart(4, '0')}`);
+    const nodes = many.map((id, i) => ({
+      ...configured(id)[0],
+      url: { scheme: 'http' as const, host: `10.${i >> 8}.${i & 255}.1`, port: 1 },
+    })) as NodeSpec[];
+    const { ask } = await serve({ nodes });
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const { body } = await ask('/nodes', { method: 'GET', headers: {} });
+    isOver = true;
+    expect(nodesSchema.parse(body).nodes.map(({ name }) => name)).toEqual(many);
+    expect(turns).toBeGreaterThan(25);
   });
 
   it('needs no token where changes do', async () => {
