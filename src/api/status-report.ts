@@ -68,7 +68,7 @@ function nodeReport(source: AdminSource, record: NodeRecord, view: NodeView | un
   return {
     name: spec.id,
     status: view?.status ?? (spec.drain || record.drains.size > 0 ? 'draining' : health.status),
-    since: toDate(health.since),
+    since: drainedSince(record) ?? toDate(health.since),
     url: urlOf(record),
     address: record.address ?? null,
     version: record.version ?? null,
@@ -109,4 +109,9 @@ function warmReport(source: AdminSource, node: string, model: ResidentModel): No
 
 function urlOf({ spec }: NodeRecord): string {
   return formatOrigin(spec.url);
+}
+
+/** When its oldest drain began; undefined where none is known to have. */
+function drainedSince({ drains }: NodeRecord): string | undefined {
+  return [...drains.values()].map(({ since }) => since).sort()[0];
 }

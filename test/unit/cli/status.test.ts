@@ -62,6 +62,7 @@ it('says why a node drains, what still runs there and when it is removed', async
   const nodes = [aNode('gpu1', { record: { drains } }), aNode('gpu2', { spec: { drain: true } })];
   const io = aFakeIo({ fetch: fetchFrom(aSource(nodes, { inflight: () => inflight })) });
   await runStatus(io, once);
+  expect(io.out.text).toMatch(/^gpu1 +draining 10 s /m);
   expect(io.out.text.split('\n').filter((line) => line.includes('drains,'))).toEqual([
     'gpu1: drains, operator: new GPU, 3 running, removed in 5 min (for 5 s)',
     'gpu1: drains, owner_hours, 3 running (for 10 s)',
