@@ -13,6 +13,8 @@ const REBUILD_MS = 20;
 const STALE_MS = 500;
 /** Nodes that one rebuild takes over; the rest waits for the next: no reader pays for a whole fleet. */
 const SLICE = 500;
+/** The same for those that came, left or changed their status: mostly cheap, and better not kept waiting. */
+const URGENT_SLICE = 2_000;
 
 export interface StatusChange {
   readonly node: NodeId;
@@ -40,12 +42,14 @@ export class Fleet {
   readonly #urgent = new Set<NodeId>();
   /** Nodes whose view changes with time. */
   readonly #aging = new Set<NodeId>();
+  #isCatchingUp = false;
   #agedAt = Number.NEGATIVE_INFINITY;
 
   constructor(specs: readonly NodeSpec[], params: FleetParams, clock: Clock) {
     this.#clock = clock;
     this.#params = params;
     this.replaceNodes(specs, params);
+    this.snapshot();
   }
 
   get nodes(): ReadonlyMap<NodeId, NodeRecord> {
@@ -65,11 +69,10 @@ export class Fleet {
       this.#agedAt = now;
       for (const id of this.#aging) this.#dirty.add(id);
     }
-    // Of the first snapshot nothing may be missing: there is none before it.
     const changes: Change[] = [];
-    const limit = current === undefined ? Number.POSITIVE_INFINITY : SLICE;
-    this.#pick(this.#urgent, changes, limit);
-    this.#pick(this.#dirty, changes, limit);
+    // The first one is made of nodes of which nothing is known yet.
+    this.#pick(this.#urgent, changes, current === undefined ? Number.POSITIVE_INFINITY : URGENT_SLICE);
+    this.#pick(this.#dirty, changes, SLICE);
     this.#snapshot = this.#builder.next(changes, now, this.#params);
     return this.#snapshot;
   }
@@ -98,6 +101,7 @@ export class Fleet {
       this.#nodes.set(id, next);
       this.#urgent.add(id);
     }
+    this.#catchUpLater();
     this.#endpointChanged();
     this.#changed();
   }
@@ -139,6 +143,7 @@ export class Fleet {
     this.#nodes.set(id, after);
     const isUrgent = after.health.status !== before.health.status || after.drains !== before.drains;
     (isUrgent ? this.#urgent : this.#dirty).add(id);
+    this.#catchUpLater();
     if (after.address !== before.address) {
       this.#addresses.remove(before);
       this.#addresses.add(after);
@@ -159,6 +164,17 @@ export class Fleet {
       if (record !== undefined && changesWithTime(record)) this.#aging.add(id);
       else this.#aging.delete(id);
     }
+  }
+
+  /** What piled up while nobody asked is worked off, slice by slice, before somebody does. */
+  #catchUpLater(): void {
+    if (this.#isCatchingUp || this.#dirty.size + this.#urgent.size <= SLICE) return;
+    this.#isCatchingUp = true;
+    this.#clock.after(REBUILD_MS, () => {
+      this.#isCatchingUp = false;
+      this.snapshot();
+      this.#catchUpLater();
+    });
   }
 
   #changed(): void {

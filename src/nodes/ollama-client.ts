@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { Client } from 'undici';
@@ -30,7 +31,8 @@ interface Body {
 }
 
 interface Remembered {
-  readonly bytes: Buffer;
+  /** Of the answer's bytes: the bytes themselves would be most of what a node takes in memory. */
+  readonly hash: string;
   readonly value: unknown;
 }
 
@@ -155,9 +157,10 @@ export class OllamaClient {
   #parse<Value>(path: string, bytes: Buffer, parse: (json: unknown) => Value): Value {
     const last = this.#remembered.get(path);
     // What is remembered under a path came from the same `parse`.
-    if (last?.bytes.equals(bytes)) return last.value as Value;
+    const sum = hash('sha256', bytes, 'base64');
+    if (last?.hash === sum) return last.value as Value;
     const value = parse(parseJson(bytes));
-    this.#remembered.set(path, { bytes, value });
+    this.#remembered.set(path, { hash: sum, value });
     return value;
   }
 

@@ -1,6 +1,7 @@
 import type { ModelDetails, ModelOnDisk, ResidentModel } from '../fleet/types.ts';
 import { modelKey } from '../request/model-name.ts';
 import { PollError } from './poll-error.ts';
+import { SharedValues } from './shared-values.ts';
 
 /** More models than any machine has; what a node lists beyond is dropped. */
 export const MAX_MODELS = 2_000;
@@ -9,6 +10,9 @@ const MAX_BYTES = 2 ** 50;
 const MAX_CONTEXT = 2 ** 30;
 const MAX_TEXT = 128;
 const MAX_FAMILIES = 16;
+/** Nodes list the same models: their names, digests and details are kept once for all of them. */
+const texts = new SharedValues<string>();
+const allDetails = new SharedValues<ModelDetails>();
 const NEVER = '0001-01-01T00:00:00Z';
 
 /** Models in memory, from the answer of /api/ps. A wrong entry is dropped, a wrong number clamped. Throws PollError. */
@@ -65,7 +69,9 @@ function entries<Model extends { readonly key: string }>(
     const name = entry?.name ?? entry?.model;
     if (entry === undefined || typeof name !== 'string') continue;
     const key = modelKey(name);
-    if (key !== undefined && !found.has(key)) found.set(key, parse(entry, key, name));
+    if (key === undefined || found.has(key)) continue;
+    const sharedKey = texts.share(key, key);
+    found.set(sharedKey, parse(entry, sharedKey, texts.share(name, name)));
   }
   return [...found.values()];
 }
@@ -87,7 +93,8 @@ function contextLength(value: unknown): number | undefined {
 
 function digest(value: unknown): string {
   const match = typeof value === 'string' ? /^(?:sha256:)?([0-9A-Fa-f]{8,64})$/.exec(value) : null;
-  return match?.[1]?.toLowerCase() ?? '';
+  const hex = match?.[1]?.toLowerCase() ?? '';
+  return texts.share(hex, hex);
 }
 
 /** RFC 3339 with a year that fits; people and clients see it as the node wrote it. */
@@ -101,7 +108,7 @@ function timestamp(value: unknown): string {
 function details(value: unknown): ModelDetails {
   const entry = record(value) ?? {};
   const families = Array.isArray(entry.families) ? entry.families : null;
-  return {
+  const all: ModelDetails = {
     parent_model: text(entry.parent_model),
     format: text(entry.format),
     family: text(entry.family),
@@ -109,6 +116,7 @@ function details(value: unknown): ModelDetails {
     parameter_size: text(entry.parameter_size),
     quantization_level: text(entry.quantization_level),
   };
+  return allDetails.share(JSON.stringify(all), all);
 }
 
 /** Printable ASCII, bounded: it is shown to clients, in tables and in logs. */

@@ -12,6 +12,9 @@ import { NodeWatcher } from './watch-node.ts';
 const LOOKUPS_AT_ONCE = 2;
 /** First polls start at this distance on average, within one interval. */
 const SPREAD_PER_NODE_MS = 2;
+/** Watchers that are started together, and the pause before the next. */
+const START_SLICE = 100;
+const START_GAP_MS = 5;
 
 export interface FleetWatcherOptions {
   readonly clock: Clock;
@@ -42,6 +45,8 @@ export class FleetWatcher {
   readonly #running = new Set<Promise<void>>();
   #poll: Config['poll'];
   #isClosed = false;
+  /** Gives up the watchers that are still to be started. */
+  #cancelStart: () => void = () => {};
 
   constructor(options: FleetWatcherOptions) {
     this.#options = options;
@@ -68,7 +73,8 @@ export class FleetWatcher {
     }
     const added = [...wanted.values()].filter((spec) => !this.#watched.has(spec.id));
     const localIps = this.#options.localIps ?? interfaceAddresses();
-    for (const spec of added) this.#start(spec, localIps, added.length);
+    this.#cancelStart();
+    this.#startSome(added, 0, localIps);
   }
 
   /** Asks a node for its tag list at once. Unknown nodes are ignored: it may just have left. */
@@ -84,9 +90,20 @@ export class FleetWatcher {
   /** Stops watching; resolves when the last question is called off. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#cancelStart();
     for (const { stop } of this.#watched.values()) stop.abort();
     this.#watched.clear();
     await Promise.all(this.#running);
+  }
+
+  /** A large fleet is not begun with at once: each watcher costs a little, and thousands of them a pause. */
+  #startSome(added: readonly NodeSpec[], from: number, localIps: readonly string[]): void {
+    for (const spec of added.slice(from, from + START_SLICE)) this.#start(spec, localIps, added.length);
+    const next = from + START_SLICE;
+    if (next < added.length)
+      this.#cancelStart = this.#options.clock.after(START_GAP_MS, () => {
+        if (!this.#isClosed) this.#startSome(added, next, localIps);
+      });
   }
 
   #start(spec: NodeSpec, localIps: readonly string[], starting: number): void {

@@ -44,6 +44,8 @@ export class NodeWatcher {
   #cancelStart: () => void = () => {};
   /** Whether the last heartbeat was answered; before the first there is nothing to refresh. */
   #isAnswering = false;
+  /** The pause before the first poll is over. */
+  #isDue = false;
 
   constructor(spec: NodeSpec, options: NodeWatcherOptions) {
     this.#spec = spec;
@@ -118,12 +120,14 @@ export class NodeWatcher {
     if (signal.aborted) return;
     const isFirst = this.#announced === undefined;
     this.#announce();
-    if (isFirst) this.#sleep.wake();
+    // Before the first poll was due, its pause stays: the polls of a fleet are spread over it.
+    if (isFirst && this.#isDue) this.#sleep.wake();
     await clock.sleep(RESOLVE_INTERVAL_MS, signal);
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
     const { clock, poll, random, onObservation } = this.#options;
+    this.#isDue = true;
     if (this.#resolver.current === undefined || !this.#isPolling) return;
     this.#isAnswering = await this.#pollResident(signal);
     if (!this.#isAnswering) return;

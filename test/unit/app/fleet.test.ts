@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Fleet, type StatusChange } from '../../../src/app/fleet.ts';
 import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { resident, spec } from '../fleet/builders.ts';
+import { onDisk, resident, spec } from '../fleet/builders.ts';
 
 const SEEN = { kind: 'resident', models: [], rttMs: 1 } as const;
 
@@ -46,6 +46,54 @@ describe('the snapshot', () => {
     expect(fleet.snapshot()).toBe(first);
     await clock.advance(20);
     expect(fleet.snapshot()).not.toBe(first);
+  });
+});
+
+describe('F89: a fleet of thousands', () => {
+  const ids = Array.from({ length: 2_000 }, (_, index) => `n${index}`);
+  const seen = (fleet: Fleet) =>
+    fleet.snapshot().nodes.filter(({ residentAt }) => residentAt !== undefined).length;
+
+  it('is taken over in slices, whether somebody asks or not', async () => {
+    const { fleet, clock } = fleetOf(...ids);
+    for (const id of ids) fleet.observe(id, SEEN);
+    await clock.advance(20);
+    const first = seen(fleet);
+    expect(first).toBeGreaterThan(0);
+    expect(first).toBeLessThan(ids.length);
+    await clock.advance(100);
+    expect(seen(fleet)).toBe(ids.length);
+  });
+
+  it('shows a node that went down before all that was merely polled', async () => {
+    const { fleet, clock } = fleetOf(...ids);
+    for (const id of ids) fleet.observe(id, SEEN);
+    await clock.advance(200);
+    for (const id of ids) fleet.observe(id, SEEN);
+    for (let strike = 0; strike < 2; strike += 1)
+      fleet.observe('n1999', { kind: 'poll_failed', reason: 'refused', detail: 'x' });
+    await clock.advance(20);
+    expect(fleet.snapshot().byId.get('n1999')?.status).toBe('down');
+  });
+
+  it('loses nodes without a trace in the index, and keeps the others', async () => {
+    const { fleet, clock } = fleetOf(...ids);
+    for (const id of ids) fleet.observe(id, { kind: 'tags', models: [onDisk('m:latest')], rttMs: 1 });
+    await clock.advance(200);
+    const before = fleet.snapshot();
+    const kept = ids.filter((_, index) => index % 3 !== 0);
+    fleet.replaceNodes(
+      kept.map((id) => spec(id)),
+      DEFAULT_HEALTH,
+    );
+    await clock.advance(200);
+    const { nodes, byId, byModel } = fleet.snapshot();
+    expect(nodes.map(({ id }) => id).sort()).toEqual([...kept].sort());
+    expect(byModel.get('m:latest')).toHaveLength(kept.length);
+    expect(byId.has('n0')).toBe(false);
+    expect(kept.every((id) => byId.get(id)?.id === id)).toBe(true);
+    expect(before.byId.get('n0')?.id).toBe('n0');
+    expect(before.byModel.get('m:latest')).toHaveLength(ids.length);
   });
 });
 

@@ -17,6 +17,7 @@ const poll: Config['poll'] = {
   jitter: 0,
   maxBodyBytes: 4 * 1024 * 1024,
 };
+const GONE = { scheme: 'http', host: 'nowhere.invalid', port: 1 } as const;
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -356,13 +357,26 @@ describe('the list of nodes', () => {
         nodeSpec(1, { id: `n${i}`, url: { scheme: 'http', host: 'x', port: 1 } }),
       ),
     );
-    const spread = sleeps.filter((ms) => ms <= poll.interval);
+    // They are started in slices.
+    await clock.advance(50);
+    const spread = sleeps.filter((ms) => ms < poll.interval);
     expect(spread).toHaveLength(1_000);
     for (let tenth = 0; tenth < 10; tenth++) {
       const within = spread.filter((ms) => ms >= tenth * 100 && ms < (tenth + 1) * 100).length;
       expect(within).toBeGreaterThan(60);
       expect(within).toBeLessThan(140);
     }
+  });
+
+  it('asks no node before its turn in the spread, though its address needs no lookup', async () => {
+    const node = await serving(ollama());
+    const { fleet, clock, kinds } = watching({ random: () => 0.999 });
+    const others = Array.from({ length: 600 }, (_, i) => nodeSpec(node.port, { id: `other${i}`, url: GONE }));
+    fleet.update([nodeSpec(node.port, { id: 'n1' }), ...others]);
+    await clock.advance(900);
+    expect(kinds()).toEqual(['address']);
+    await clock.advance(150);
+    await waitFor('the first poll', () => node.requests.length > 0);
   });
 
   it('does nothing once closed', async () => {
