@@ -28,10 +28,13 @@ import { createStore } from '../store/create.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 import { createAdminView } from './admin-view.ts';
+import { type Agents, createAgents } from './agents.ts';
+import { createDiscovery, type Discovery, ownListeners } from './discovery.ts';
+import { createDrains, type DrainsPart } from './drains.ts';
 import { EndpointFeed } from './endpoint-feed.ts';
 import { grpcBind, lastKnownPath } from './places.ts';
 import { Readiness } from './readiness.ts';
-import { createSharing, type Sharing } from './sharing.ts';
+import { createSharing, type Sharing, untilUp } from './sharing.ts';
 import { runSweeper } from './sweeper.ts';
 
 /** Decisions that are remembered after their end. */
@@ -40,6 +43,8 @@ const DECISIONS_KEPT = 1000;
 const DRAIN_DELAY_MS = 1500;
 /** An Envoy that is there subscribes within 200 ms; one that takes its endpoints from elsewhere never does. */
 const DELIVERY_MS = 1000;
+/** Where there are other replicas they serve meanwhile, and Envoy may have the nodes from one of these. */
+const DELIVERY_ELSEWHERE_MS = 5_000;
 const DELIVERY_CHECK_MS = 5;
 
 export interface ControlPlaneOptions {
@@ -70,6 +75,9 @@ export class ControlPlane {
   readonly #admin: ReturnType<typeof createAdminServer>;
   readonly #store: Store;
   readonly #sharing: Sharing;
+  readonly #discovery: Discovery;
+  readonly #drains: DrainsPart;
+  readonly #agents: Agents;
   readonly #ledger = new LeaseLedger();
   readonly #decisions = new DecisionLog(DECISIONS_KEPT);
 
@@ -124,7 +132,7 @@ export class ControlPlane {
       clock,
       random,
       poll: config.poll,
-      listeners: [config.listen, config.admin],
+      listeners: ownListeners(config),
       onError: (node, error) => log.error({ err: error, node }, 'watching a node failed'),
       onObservation: (node, observation) => {
         if (observation.kind === 'poll_failed') this.metrics.pollFailed(node, observation.reason);
@@ -137,6 +145,42 @@ export class ControlPlane {
       telemetry: this.metrics,
       observe: (node, observation) => sharing.observe(node, observation),
       refreshTags: (node) => this.#watcher.refreshTags(node),
+    });
+    this.#discovery = createDiscovery({
+      config,
+      store: this.#store,
+      replica,
+      clock,
+      random,
+      log,
+      env: process.env,
+      hasRequests: (node) => this.#ledger.onNode(node) > 0,
+      nodeAt: (address) => this.fleet.nodeAt(address),
+    });
+    const { registry } = this.#discovery;
+    registry.onMembers(() => this.#takeMembers());
+    this.#drains = createDrains({
+      store: this.#store,
+      replica,
+      fleet: this.fleet,
+      registry,
+      inflight: (node) => this.#ledger.onNode(node),
+      clock,
+      log,
+      config: () => this.#config,
+    });
+    this.#agents = createAgents({
+      config: () => this.#config,
+      clock,
+      random,
+      log,
+      store: this.#store,
+      registry,
+      drains: this.#drains.drains,
+      observe: (node, observation) => sharing.observe(node, observation),
+      record: (node) => this.fleet.nodes.get(node),
+      isOurs: (node) => sharing.isOurs(node),
+      telemetry: this.metrics,
     });
     this.#lastKnown = new LastKnownFile(lastKnownPath(config.stateDir), log);
     this.#publisher = new EndpointPublisher({
@@ -154,7 +198,7 @@ export class ControlPlane {
       telemetry: this.metrics,
       clock,
       log,
-      canRoute: () => this.#isHeard,
+      canRoute: () => this.#canRoute,
     });
     this.#accessLog = new AccessLogService({ recorder: sharing.recorder, log });
     const view = createAdminView({
@@ -174,6 +218,7 @@ export class ControlPlane {
     this.#admin = createAdminServer(view, {
       address: formatHostPort(config.admin),
       allowedHosts: [config.admin.host],
+      nodes: this.#drains.nodes,
       metrics: { contentType: this.metrics.contentType, render: () => this.metrics.render() },
       onError: (error) => log.error({ err: error }, 'a request to the admin interface failed'),
     });
@@ -194,7 +239,11 @@ export class ControlPlane {
     await this.#lastKnown.ensure();
     const known = await this.#lastKnown.read();
     if (known !== undefined) this.#publisher.restore(known.set, known.version);
+    await untilUp(this.#store, clock);
+    await this.#discovery.registry.load();
+    this.fleet.replaceNodes(this.#discovery.registry.members(), fleetParams(config));
     await this.#sharing.load();
+    await this.#drains.load();
     const feed = new EndpointFeed(this.fleet, this.#publisher, this.alarms, clock);
     this.#logNodes();
     await this.#listenAdmin();
@@ -206,13 +255,17 @@ export class ControlPlane {
       log,
     });
     feed.start();
-    this.#watcher.update(config.nodes);
+    this.#takeMembers();
+    await this.#agents.start();
     this.readiness.onReady(() => {
       feed.settled();
       this.#group.add('first delivery', (signal) => this.#askForRequests(signal));
     });
     this.#group.add('readiness', (signal) => this.readiness.run(signal));
     this.#group.add('sharing', (signal) => this.#sharing.run(signal));
+    this.#group.add('discovery', (signal) => this.#discovery.run(signal));
+    this.#group.add('drains', (signal) => this.#drains.run(signal));
+    this.#group.add('agents', (signal) => this.#agents.run(signal));
     this.#group.add('sweeper', (signal) =>
       runSweeper(
         {
@@ -234,8 +287,8 @@ export class ControlPlane {
   apply(config: Config): void {
     this.#config = config;
     this.#routing = routingParams(config);
-    this.fleet.replaceNodes(config.nodes, fleetParams(config));
-    this.#watcher.update(config.nodes, config.poll);
+    this.#discovery.reload(config);
+    this.#takeMembers();
   }
 
   envoyIs(envoy: EnvoyInfo): void {
@@ -256,10 +309,19 @@ export class ControlPlane {
     await this.#grpc?.drain({ delayMs: isAlone ? 0 : DRAIN_DELAY_MS, deadlineMs }, signal);
     this.#group.stop();
     await this.#group.done().catch(() => {});
+    await this.#agents.close();
     await this.#watcher.close();
     await this.#admin.close();
     await this.#store.close();
     this.metrics.close();
+  }
+
+  /** The fleet is what the registry says, configured and discovered nodes alike. */
+  #takeMembers(): void {
+    const members = this.#discovery.registry.members();
+    this.fleet.replaceNodes(members, fleetParams(this.#config));
+    this.#watcher.update(members, this.#config.poll);
+    this.#agents.update(members);
   }
 
   /** Some Envoy that may ask us knows the nodes, from us or from another replica. */
@@ -267,10 +329,15 @@ export class ControlPlane {
     return this.#publisher.isHeard || this.#sharing.isEnvoyElsewhere();
   }
 
+  /** Beside other replicas an Envoy that never comes to us for its endpoints has them from one of these by then. */
+  get #canRoute(): boolean {
+    return this.#isHeard || (this.#config.replicas.length > 0 && this.#grpc?.isReady === true);
+  }
+
   /** Turns healthy, so that Envoy asks us: not before it has the nodes that our answers will name. */
   async #askForRequests(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    const deadline = clock.now() + DELIVERY_MS;
+    const deadline = clock.now() + (this.config.replicas.length > 0 ? DELIVERY_ELSEWHERE_MS : DELIVERY_MS);
     while (!signal.aborted && !this.#isHeard && clock.now() < deadline)
       await clock.sleep(DELIVERY_CHECK_MS, signal);
     if (!signal.aborted) this.#grpc?.setReady(true);

@@ -168,7 +168,6 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
     report: (kind) => report(kind, store, [info(), ...others], heartbeatAt),
     isEnvoyElsewhere: () => clock.now() - envoyElsewhereAt < ENVOY_MEMORY_MS,
     load: async () => {
-      await untilUp(store, clock);
       if (store.state === 'up') await load();
       else
         log.info(
@@ -221,7 +220,8 @@ function report(
   };
 }
 
-async function untilUp(store: Store, clock: Clock): Promise<void> {
+/** Resolves when the store can be asked, or after a while without. */
+export async function untilUp(store: Store, clock: Clock): Promise<void> {
   if (store.state === 'up') return;
   const isUp = new AbortController();
   const off = store.onState((state) => {
