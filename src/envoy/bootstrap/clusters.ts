@@ -20,7 +20,8 @@ function liveNodes(options: BootstrapOptions): Message {
       service_name: CLUSTER.nodes,
       eds_config: {
         resource_api_version: 'V3',
-        initial_fetch_timeout: '0.5s',
+        // Among several control planes the first one asked may be gone.
+        initial_fetch_timeout: (options.replicas ?? []).length > 0 ? '2s' : '0.5s',
         api_config_source: {
           api_type: 'GRPC',
           transport_api_version: 'V3',
