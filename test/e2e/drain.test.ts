@@ -36,7 +36,7 @@ const aLongAnswer = { options: { num_predict: 120 } };
 describeReal(await realEnvoy(), 'drains', () => {
   afterEach(closeArenas);
 
-  it('a drained node gets nothing new, ends what it has begun, and stays drained when all is restarted', async () => {
+  it('a drained node gets nothing new, ends what it has begun, and stays drained when the control plane dies', async () => {
     const arena = await startArena({ count: 2, common: { ...QUICK, tokensPerSecond: 40 } });
     await nodes(arena, 'drain', 'n2');
     const running = arena.generate(aLongAnswer);

@@ -501,3 +501,38 @@ describe('gpuMetrics', () => {
     expect(await problemsOf(load(node(fields)))).toEqual([`w.yaml:${want}`]);
   });
 });
+
+describe('no secret is told, however wrong it is and whatever else is wrong', () => {
+  const S = 'hunter2hunter2hunter2';
+  it.each([
+    `adminToken: "${S} x"`,
+    `adminToken: [${S}]`,
+    `adminToken: { ${S}: 1 }`,
+    `agents: { listen: "127.0.0.1:1", joinToken: "${S}\\u0007" }`,
+    `agents: { joinToken: ${S} }`,
+    `store: { url: "redis://me:${S}@ca che" }`,
+    `store: { url: "redis://me:${S}@cache/x" }`,
+    `store: { url: "${S}" }`,
+    `store: { url: "redis://me:${S}@cache", sentinels: [{ host: a, port: 1 }], kind: memory, tlsCa: text }`,
+    `store: { kind: redis, password: ${S} }`,
+    `store: { url: redis://a, password: "${S}", passwordFile: password, keyPrefix: "a b" }`,
+    `nodes: [{ url: "http://a", token: "${S} x" }, { url: "http://me:${S}@b" }]`,
+    `nodes: [{ url: "http://a", gpuMetrics: { url: "http://me:${S}@b/metrics" } }]`,
+    `nodes: [{ url: "http://a", gpuMetrics: { url: "${S}" } }]`,
+  ])('%s', async (text) => {
+    const lines = await problemsOf(load(`listen: here\n${text}\n`));
+    expect(lines.length).toBeGreaterThan(0);
+    expect(lines.join('\n')).not.toContain('hunter2');
+  });
+
+  it('nor is what a file holds', async () => {
+    writeFileSync(join(dir.path, 'two-lines'), `${S}\n${S}\n`);
+    const lines = await problemsOf(
+      load(
+        'adminTokenFile: two-lines\nstore: { url: redis://a, passwordFile: two-lines }\nagents: { joinTokenFile: two-lines }',
+      ),
+    );
+    expect(lines).toHaveLength(4);
+    expect(lines.join('\n')).not.toContain('hunter2');
+  });
+});
