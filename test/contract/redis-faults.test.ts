@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Store, StoreMessage } from '../../src/store/contract.ts';
 import { StoreError } from '../../src/store/contract.ts';
+import { CHANGE_LEASES } from '../../src/store/redis/scripts/leases.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { freePort } from '../support/free-port.ts';
 import { RealRedis, redisServer, startRedis } from '../support/redis.ts';
@@ -326,6 +327,37 @@ describeReal(redisServer, 'a Redis that fails', (program) => {
     await after.changeLeases('a', [put('new', 'n2', 'm')]);
     expect(await resultOf(before.changeLeases('a', [put('late')]))).toBe('refused');
     expect(await countsSeenBy(after)).toEqual({ a: { 'n2 m': 1 } });
+  });
+
+  it('does not run a write that a newer one has overtaken (F45)', async () => {
+    const { store } = open();
+    await isUp(store);
+    await store.heartbeat(info('a'), LONG);
+    await store.changeLeases('a', [put('1')]);
+    await store.replaceLeases('a', []);
+    const keys = ['info', 'leases', 'counts'].map((name) => `warmpath:{r:a}:${name}`);
+    const writer = (await redis.send('HGET', keys[0] ?? '', 'writer')).split('\r\n')[1] ?? '';
+    const overtaken = [...keys, writer, '1', '1000', 'warmpath:to-all', '"a"', 'ghost', '["n1","m"]'];
+    expect(await redis.send('EVAL', CHANGE_LEASES.lua, '3', ...overtaken)).toBe(':0');
+    expect((await store.heartbeat(info('a'), LONG)).leases).toBe(0);
+    expect(await countsSeenBy(store)).toEqual({});
+  });
+
+  it('lets everything that is not to be kept expire by itself', async () => {
+    const { store } = open();
+    await isUp(store);
+    await store.changeLeases('a', [put('before its first heartbeat')]);
+    await store.heartbeat(info('b'), 1_000);
+    await store.replaceLeases('b', [{ id: '1', node: 'n1', model: 'm' }]);
+    await store.claimPolls('b', ['n1'], 1_000);
+    await store.saveNodes([{ id: 'n1', facts: 1 }], 1_000);
+    await store.claimOnce('nonce', 1_000);
+    await store.putDocument('drains', 'n1', {});
+    const keys = await keysOf(redis);
+    const lasting = [];
+    for (const key of keys) if ((await redis.send('PTTL', key)) === ':-1') lasting.push(key);
+    expect(keys.length).toBeGreaterThan(10);
+    expect(lasting).toEqual(['warmpath:{docs}:drains']);
   });
 
   it('mends counts that do not fit the leases at the next heartbeat', async () => {

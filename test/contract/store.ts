@@ -135,14 +135,17 @@ export function describeStore(name: string, harness: StoreHarness): void {
         expect(await seenBy(c, 'c')).toEqual({ a: { 'n1 m:latest': 1 } });
       });
 
-      it('gives a replica that was silent for too long none of its leases back', async () => {
-        await beat(a, 'a', SHORT);
-        await of(a).changeLeases('a', [put('late')]);
-        await harness.advance(SHORT * 1.5);
-        const reply = await beat(a, 'a');
-        expect(reply.leases).toBe(0);
-        expect(await seenBy(b, 'b')).toEqual({});
-      });
+      it.each(['changed', 'replaced'])(
+        'gives a replica that was silent for too long none of its leases back, however they were %s',
+        async (how) => {
+          await beat(a, 'a', SHORT);
+          if (how === 'changed') await of(a).changeLeases('a', [put('late')]);
+          else await of(a).replaceLeases('a', [{ id: 'late', node: 'n1', model: 'm' }]);
+          await harness.advance(SHORT * 1.5);
+          expect((await beat(a, 'a')).leases).toBe(0);
+          expect(await seenBy(b, 'b')).toEqual({});
+        },
+      );
 
       it('shows the leases of a replica from its first heartbeat on', async () => {
         await of(a).changeLeases('a', [put('1')]);
@@ -192,6 +195,13 @@ export function describeStore(name: string, harness: StoreHarness): void {
         expect(await of(b).claimPolls('b', ['n1', 'n2'], SHORT)).toEqual(new Set(['n2']));
         await harness.advance(SHORT);
         expect(await of(b).claimPolls('b', ['n1'], SHORT)).toEqual(new Set(['n1']));
+      });
+
+      it('keeps a long claim where a short one comes after it', async () => {
+        await of(a).claimPolls('a', ['n1'], LONG);
+        await of(b).claimPolls('b', ['n2'], SHORT);
+        await harness.advance(SHORT * 1.5);
+        expect(await of(c).claimPolls('c', ['n1', 'n2'], SHORT)).toEqual(new Set(['n2']));
       });
 
       it('frees at once what its holder releases, and only that', async () => {
