@@ -37,7 +37,7 @@ export function addAgentOptions(command: Command): Command {
     .addOption(
       new Option(
         '-t, --to <url>',
-        'where control planes take reports, repeatable or a list; the next is tried when one fails',
+        'where control planes take reports, repeatable or a list; the next is tried when one fails; mdns: look on this network',
       )
         .env('WARMPATH_AGENT_TO')
         .argParser(listed)

@@ -8,6 +8,7 @@ import { parseNodeUrl } from '../config/node-url.ts';
 import { readBounded } from '../config/read-bounded.ts';
 import { TOKEN } from '../config/schema.ts';
 import { type AgentFlags, parseInterval } from './agent-options.ts';
+import { SEARCH } from './agent-search.ts';
 
 /** The flags make no sense; every problem at once, each saying what to do. */
 export class AgentFlagsError extends Error {
@@ -66,10 +67,10 @@ export async function agentSettings(flags: AgentFlags, env: Env, host = hostname
 }
 
 function controlPlanes({ to, once }: AgentFlags): URL[] {
-  const urls = to.filter((text) => text !== '').map(controlPlane);
-  if (urls.length === 0 && once !== true) {
+  const urls = to.filter((text) => text !== '' && text !== SEARCH).map(controlPlane);
+  if (urls.length === 0 && once !== true && !to.includes(SEARCH)) {
     throw new Error(
-      '--to is missing: name the address of the control plane\'s "agents.listen", e.g. --to http://gateway:9412',
+      '--to is missing: name the address of the control plane\'s "agents.listen", e.g. --to http://gateway:9412, or write --to mdns to look on this network',
     );
   }
   return urls;

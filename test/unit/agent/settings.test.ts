@@ -158,6 +158,11 @@ describe("the agent's flags", () => {
     expect(problems.join()).not.toContain('secret');
   });
 
+  it('may leave the control plane to a search, alone or beside others', async () => {
+    expect((await settingsOf(['--to', 'mdns'])).to).toEqual([]);
+    expect((await settingsOf(['--to', 'mdns,http://a:1'])).to).toEqual([new URL('http://a:1')]);
+  });
+
   it('need no control plane to have one look', async () => {
     expect((await settingsOf(['--once'])).to).toEqual([]);
   });
