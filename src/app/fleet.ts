@@ -166,14 +166,18 @@ export class Fleet {
     }
   }
 
-  /** What piled up while nobody asked is worked off, slice by slice, before somebody does. */
+  /** What piles up while nobody asks is worked off, slice by slice, before somebody does. */
   #catchUpLater(): void {
-    if (this.#isCatchingUp || this.#dirty.size + this.#urgent.size <= SLICE) return;
+    if (this.#dirty.size + this.#urgent.size > SLICE) this.#catchUp();
+  }
+
+  #catchUp(): void {
+    if (this.#isCatchingUp) return;
     this.#isCatchingUp = true;
     this.#clock.after(REBUILD_MS, () => {
       this.#isCatchingUp = false;
       this.snapshot();
-      this.#catchUpLater();
+      if (this.#dirty.size + this.#urgent.size > 0) this.#catchUp();
     });
   }
 
