@@ -149,6 +149,19 @@ describe('a store that fails', () => {
     expect(a.line.asked).not.toContain('changeLeases');
   });
 
+  it('is told again of a move that got lost, although the number of leases is right', async () => {
+    const { clock, made } = await replicas('a', 'b');
+    const [a, b] = made;
+    a.take('a-1', 'n1');
+    await clock.advance(1);
+    a.line.fault = (command) => (command === 'changeLeases' ? 'before' : undefined);
+    a.ledger.move('a-1', 'n2');
+    await clock.advance(1);
+    a.line.fault = () => undefined;
+    await clock.advance(1_100);
+    expect([b.elsewhere('n1'), b.elsewhere('n2')]).toEqual([0, 1]);
+  });
+
   it('that has forgotten everything is told everything within a heartbeat', async () => {
     const { clock, store, made } = await replicas('a', 'b');
     const [a, b] = made;
