@@ -214,20 +214,8 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 
 /** Every TCP address that leads back to us. */
 export function ownListeners({ listen, admin, grpc, agents }: Config): Listener[] {
-  const all = [
-    listen,
-    admin,
-    ...(grpc?.kind === 'tcp' ? [grpc] : []),
-    ...(agents.listen ? [agents.listen] : []),
-  ];
-  return all.flatMap(({ host, port }) =>
-    host === 'localhost'
-      ? [
-          { host: '127.0.0.1', port },
-          { host: '::1', port },
-        ]
-      : [{ host, port }],
-  );
+  const others = [grpc?.kind === 'tcp' ? grpc : undefined, agents.listen];
+  return [listen, admin, ...others.filter((listener) => listener !== undefined)];
 }
 
 function interfaceAddresses(): string[] {
