@@ -70,6 +70,8 @@ export interface RoutingParams {
   readonly suspectSeconds: number;
   /** Cost of being the one request that finds out whether a stuck model works again. */
   readonly halfOpenSeconds: number;
+  /** Cost of a node whose GPU is slowed down for heat or power: less than any load, so that warm stays warm. */
+  readonly throttledSeconds: number;
   /** Cost of a node of which no poll has told anything yet. */
   readonly unknownSeconds: number;
   /** Age of the view of a node's memory that is normal. */
@@ -118,6 +120,7 @@ export const DEFAULT_ROUTING: RoutingParams = {
   failureSeconds: 60,
   suspectSeconds: 60,
   halfOpenSeconds: 10,
+  throttledSeconds: 0.5,
   unknownSeconds: 5,
   freshMs: 3_000,
   stalePerSecond: 0.2,

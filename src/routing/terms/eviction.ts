@@ -7,8 +7,8 @@ import { wholeLoadSeconds } from './load.ts';
 export type Placement = Extract<PickReason, 'loads_beside' | 'loads_evicting' | 'loads_unknown'>;
 
 /**
- * Where a cold model would go. No API of Ollama tells the VRAM of a node: it is configured, or all that is known is the
- * most that was ever seen in use.
+ * Where a cold model would go. No API of Ollama tells the VRAM of a node: an agent, an exporter or the configuration does,
+ * or it is learnt from evictions, or all that is known is the most that was ever seen in use.
  */
 export function placementOf(facts: Facts, params: RoutingParams): Placement {
   const { node } = facts;
@@ -32,7 +32,9 @@ export function evictionSeconds(facts: Facts, inflight: Inflight, params: Routin
   const { node } = facts;
   const needBytes = facts.sizeBytes * params.vramPerDiskByte;
   const total = node.vramTotalBytes;
-  const oversize = total !== undefined && needBytes > total ? params.oversizeSeconds : 0;
+  // A learnt total is what was seen to fit: a larger model may fit as well, once all others are gone.
+  const isTold = total !== undefined && node.vramSource !== 'learnt';
+  const oversize = isTold && needBytes > total - othersBytes(node) ? params.oversizeSeconds : 0;
   const placement = placementOf(facts, params);
   if (placement === 'loads_beside') return oversize;
   if (placement === 'loads_evicting' && total !== undefined) {
@@ -92,6 +94,13 @@ function busySeconds(
 function byExpiry(a: ResidentModel, b: ResidentModel): number {
   if (a.expiresAt === b.expiresAt) return 0;
   return a.expiresAt < b.expiresAt ? -1 : 1;
+}
+
+/** What other programs take, games say: no model that goes gives it back. */
+function othersBytes(node: NodeView): number {
+  let bytes = node.vramUsedBytes;
+  for (const [key, model] of node.warm) if (key === model.key) bytes -= model.vramBytes;
+  return Math.max(0, bytes);
 }
 
 function loadedCount(node: NodeView): number {

@@ -15,6 +15,7 @@ export function trustSeconds(facts: Facts, params: RoutingParams, now: number): 
   if (node.status === 'down') seconds += 2 * params.suspectSeconds;
   if (facts.isStuck) seconds += params.suspectSeconds;
   if (facts.isHalfOpen) seconds += params.halfOpenSeconds;
+  if (node.isThrottled) seconds += params.throttledSeconds;
   return seconds + stalenessSeconds(node, params, now);
 }
 

@@ -185,6 +185,21 @@ describe('eviction', () => {
     expect(cost(node('n1', { models: large, vramTotalBytes: 80 * GIB })).eviction).toBe(0);
   });
 
+  it('counts what other programs take as lost, whatever models go', () => {
+    const of = (vramUsedBytes: number) =>
+      cost(node('n1', { vramTotalBytes: 24 * GIB, vramUsedBytes, vramSource: 'agent' })).eviction;
+    expect(of(2 * GIB)).toBe(0);
+    expect(of(22 * GIB)).toBe(P.oversizeSeconds);
+  });
+
+  it('where VRAM is learnt takes what was seen to fit for full, but not for all there is', () => {
+    const learnt = { vramTotalBytes: 12 * GIB, vramSource: 'learnt' } as const;
+    const large = [onDisk(MODEL, { sizeBytes: 14 * GIB })];
+    const { eviction, reason } = cost(node('n1', { ...learnt, models: large, warm: [other] }));
+    expect(reason).toBe('loads_evicting');
+    expect(eviction).toBeCloseTo(P.idleReuse * reload);
+  });
+
   it('counts a loaded model once, whatever names it has', () => {
     const small = resident('other', { vramBytes: GIB, sizeBytes: GIB });
     const view = node('n1', { warm: [small], vramTotalBytes: 5.5 * GIB });
@@ -209,6 +224,12 @@ describe('trust', () => {
     const suspect = of({ status: 'suspect' });
     const down = of({ status: 'down' });
     expect([ready, unknown, suspect, down]).toEqual([0, 5, 60, 120]);
+  });
+
+  it('prefers a cool GPU to one that is slowed down, and a warm one to both of them', () => {
+    expect(cost(warmNode('n1', { isThrottled: true })).trust).toBe(P.throttledSeconds);
+    const [throttled, cold] = [cost(warmNode('n1', { isThrottled: true })), cost(node('n2'))];
+    expect(totalSeconds(throttled)).toBeLessThan(totalSeconds(cold));
   });
 
   it('F67: falls a little with the age of what is known, to a bound', () => {
