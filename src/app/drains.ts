@@ -21,7 +21,7 @@ const QUIET_MS = 2_000;
 export interface DrainsOptions {
   readonly store: Pick<Store, 'documents' | 'putDocument' | 'deleteDocument' | 'publish' | 'subscribe'>;
   readonly replica: string;
-  readonly fleet: Pick<Fleet, 'nodes' | 'observe' | 'onChange'>;
+  readonly fleet: Pick<Fleet, 'nodes' | 'observe' | 'onEndpointChange'>;
   readonly registry: Pick<NodeRegistry, 'get' | 'list' | 'remove'>;
   /** Running requests on the node, of all replicas. */
   readonly inflight: (node: NodeId) => number;
@@ -53,7 +53,7 @@ export class Drains {
     this.#options = options;
     this.#operator = new OperatorDrains(options);
     this.#agents = new AgentDrains(options.clock);
-    options.fleet.onChange(() => this.#feedAll());
+    options.fleet.onEndpointChange(() => this.#feedAll());
   }
 
   /** Why the node drains; empty where it does not, or by its configuration only. */
