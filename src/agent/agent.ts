@@ -96,7 +96,9 @@ async function urlFor(sources: ReportSources, to: URL | undefined, signal: Abort
   const { port } = listenAddress((await sources.environment(signal))?.env.OLLAMA_HOST);
   const url = to === undefined ? `http://127.0.0.1:${port}` : await ownUrl(to, port);
   if (url !== undefined) return url;
-  throw new Error(`no way to ${to?.hostname} is known from here; name Ollama's address with --url`);
+  throw new Error(
+    `the way to ${to?.hostname} is not known here: check its name and this machine's network, or name Ollama's address with --url`,
+  );
 }
 
 function createSources(
@@ -151,8 +153,10 @@ function createEnvironment(
   let found: FoundEnvironment | undefined;
   return async (signal) => {
     if (clock.now() - readAt >= ENVIRONMENT_MS) {
-      readAt = clock.now();
-      found = (await latest.read(signal)).value;
+      const { value, isWaiting } = await latest.read(signal);
+      // A slow answer is taken with the next report.
+      if (!isWaiting) readAt = clock.now();
+      found = value;
     }
     return found;
   };

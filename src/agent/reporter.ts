@@ -82,9 +82,10 @@ export class Reporter {
   }
 
   async #attempt(to: URL, signal: AbortSignal): Promise<Outcome> {
-    const { settings, client, build } = this.#options;
+    const { settings, client } = this.#options;
+    const report = await this.#build(to, signal);
+    if (report === undefined) return { isTaken: false };
     try {
-      const report = await build(to, signal);
       const isFirst = !this.#joined.has(to) && settings.joinToken !== undefined;
       if (isFirst) {
         const answer = await this.#join(to, report.url, settings.joinToken, signal);
@@ -103,6 +104,18 @@ export class Reporter {
       if (signal.aborted) return { isTaken: false };
       this.#said.warn(to.origin, {}, `${to.origin} takes no reports: ${explainError(error)}; trying again`);
       return { isTaken: false };
+    }
+  }
+
+  async #build(to: URL, signal: AbortSignal): Promise<AgentReport | undefined> {
+    try {
+      const report = await this.#options.build(to, signal);
+      this.#said.forget('build');
+      return report;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message.slice(0, 500) : String(error);
+      if (!signal.aborted) this.#said.warn('build', {}, `no report can be made: ${reason}`);
+      return undefined;
     }
   }
 

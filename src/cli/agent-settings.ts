@@ -47,6 +47,9 @@ export async function agentSettings(flags: AgentFlags, env: Env, host = hostname
   const ownerHours = (await attempt(() => parseOwnerHours(flags.ownerHours ?? ''))) ?? [];
   const gpus = await attempt(() => readGpus(flags.gpus));
   await attempt(() => checkEnvironmentFile(flags.ollamaEnv));
+  await attempt(() => atMost('--parallel', flags.parallel, 4_096));
+  await attempt(() => atMost('--max-loaded', flags.maxLoaded, 4_096));
+  await attempt(() => atMost('--max-queue', flags.maxQueue, 1_000_000));
   if (problems.length > 0) throw new AgentFlagsError(problems);
   return {
     to,
@@ -168,6 +171,10 @@ function readLabels(texts: readonly string[]): Record<string, string> {
       return [key, value];
     }),
   );
+}
+
+function atMost(flag: string, value: number | undefined, max: number): void {
+  if (value !== undefined && value > max) throw new Error(`${flag} must be ${max} at most`);
 }
 
 function readGpus(text: string | undefined): readonly string[] | undefined {

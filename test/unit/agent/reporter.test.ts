@@ -34,20 +34,17 @@ function anAgent(
     key = generateAgentKey(),
     random = 0.5,
     ca = undefined as string | undefined,
+    broken = { reason: '' },
   } = {},
 ) {
   const log = new MemoryLog();
   const clock = new FakeClock({ date: new Date() });
   const client = new ControlPlaneClient(key, clock, ca);
   cleanUps.push(() => client.close());
-  const build = async (): Promise<AgentReport> => ({
-    node: 'gpu1',
-    url: 'http://10.0.0.11:11434',
-    gpus: [{ index: 0, name: 'card', vendor: 'nvidia', vramTotalBytes: 24 * 1024 ** 3 }],
-    isUnifiedMemory: false,
-    ownerInUse: false,
-    intervalMs: INTERVAL_MS,
-  });
+  const build = async (): Promise<AgentReport> => {
+    if (broken.reason !== '') throw new Error(broken.reason);
+    return aReport();
+  };
   const settings = {
     to,
     node: 'gpu1',
@@ -65,6 +62,17 @@ function anAgent(
     log,
   });
   return { reporter, log, clock, key };
+}
+
+function aReport(): AgentReport {
+  return {
+    node: 'gpu1',
+    url: 'http://10.0.0.11:11434',
+    gpus: [{ index: 0, name: 'card', vendor: 'nvidia', vramTotalBytes: 24 * 1024 ** 3 }],
+    isUnifiedMemory: false,
+    ownerInUse: false,
+    intervalMs: INTERVAL_MS,
+  };
 }
 
 describe('an agent that reports', () => {
@@ -144,6 +152,50 @@ describe('an agent that reports', () => {
     cleanUps.push(() => plane.close());
     expect(await reporter.round(NEVER)).toBe(INTERVAL_MS);
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it('goes on when it cannot see its own machine for a while', async () => {
+    const plane = await aControlPlane();
+    const broken = { reason: 'the way to gateway is not known here' };
+    const { reporter, log } = anAgent([plane.url], { broken });
+    await reporter.round(NEVER);
+    await reporter.round(NEVER);
+    expect(log.messages('warn')).toEqual(['no report can be made: the way to gateway is not known here']);
+    broken.reason = '';
+    expect(await reporter.round(NEVER)).toBe(INTERVAL_MS);
+    expect(plane.reports).toHaveLength(1);
+  });
+
+  it('keeps its interval, however long a report takes', async () => {
+    const clock = new FakeClock();
+    const times: number[] = [];
+    const taken = { status: 200, message: undefined, code: undefined, state: 'member' };
+    const report = async () => {
+      times.push(clock.now());
+      clock.jump(INTERVAL_MS * 0.75);
+      return { ...taken, retryAfterMs: undefined, clockAheadMs: 0 };
+    };
+    const reporter = new Reporter({
+      settings: {
+        to: [new URL('http://gateway:9412')],
+        node: 'gpu1',
+        joinToken: undefined,
+        intervalMs: INTERVAL_MS,
+        labels: {},
+      },
+      client: { join: report, report },
+      version: '0.1.0',
+      build: async () => aReport(),
+      clock,
+      random: () => 0.5,
+      log: new MemoryLog(),
+    });
+    const stop = new AbortController();
+    const run = reporter.run(stop.signal);
+    await clock.advance(4 * INTERVAL_MS);
+    stop.abort();
+    await run;
+    expect(times.slice(0, 4)).toEqual([0, 1, 2, 3].map((count) => count * INTERVAL_MS));
   });
 
   it('says nothing of being stopped in the middle', async () => {

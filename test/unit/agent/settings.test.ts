@@ -147,6 +147,13 @@ describe("the agent's flags", () => {
     ]);
   });
 
+  it('bear no more than a report does', async () => {
+    expect(await problemsOf('--to', 'http://a:1', '--parallel', '4097', '--max-queue', '1000001')).toEqual([
+      '--parallel must be 4096 at most',
+      '--max-queue must be 1000000 at most',
+    ]);
+  });
+
   it.each([
     ['gateway:9412', 'is no URL'],
     ['ftp://a:1', 'is no URL'],
