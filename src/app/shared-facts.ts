@@ -4,7 +4,6 @@ import type { NodeId, NodeRecord } from '../fleet/types.ts';
 import type { Store } from '../store/contract.ts';
 import type { Fleet } from './fleet.ts';
 import { formatOrigin } from './host-port.ts';
-import type { Log } from './log.ts';
 import type { Clock } from './ports.ts';
 import { address, failureReason, maybe, modelsOnDisk, ms, residentModels, version } from './shared-schema.ts';
 
@@ -49,7 +48,6 @@ export interface SharedFactsOptions {
   readonly store: Store;
   readonly fleet: Fleet;
   readonly clock: Clock;
-  readonly log: Log;
   /** Whether this replica polls the node: one writer is enough. */
   readonly isOurs: (node: NodeId) => boolean;
 }
