@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { firstExecutable, onPath } from '../support/find-program.ts';
 import { freePort } from '../support/free-port.ts';
 import { type RealRedis, redisServer, startRedis } from '../support/redis.ts';
+import { startCluster } from '../support/redis-groups.ts';
 import { isUp, openRedisStore } from '../support/redis-store.ts';
 import { describeReal, requireReal } from '../support/require-real.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -70,6 +71,33 @@ describeReal(redisServer, 'a Redis with users', (program) => {
     expect(store.state).toBe('up');
     expect(log.messages('warn')).toHaveLength(1);
     await store.close();
+  });
+});
+
+describeReal(redisServer, 'a Cluster with users', (program) => {
+  it('asks for no right that the manual does not name', async () => {
+    const line = /^user warmpath .*$/m.exec(manual)?.[0] ?? '';
+    const added = /Add `(.+)` for a Cluster/.exec(manual)?.[1] ?? 'no line about a Cluster';
+    const cluster = await startCluster(program, {
+      config: [`${line.replace('PASSWORD', PASSWORD)} ${added}`],
+    });
+    const { store } = openRedisStore({
+      clusterNodes: cluster.masters.map(({ port }) => ({ host: '127.0.0.1', port })),
+      username: 'warmpath',
+      password: PASSWORD,
+    });
+    const heard: unknown[] = [];
+    store.subscribe('a', ({ body }) => heard.push(body));
+    await isUp(store);
+    await store.publish({ from: 'b', to: 'a', topic: 'outcomes', body: 1 });
+    await waitFor('the message', () => heard.length === 1);
+    await store.saveNodes(
+      Array.from({ length: 50 }, (_, i) => ({ id: `n${i}`, facts: i })),
+      60_000,
+    );
+    for (const master of cluster.masters) expect(await master.send('ACL', 'LOG')).toBe('*0');
+    await store.close();
+    await cluster.stop();
   });
 });
 
