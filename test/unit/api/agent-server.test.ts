@@ -1,7 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createAgentServer } from '../../../src/api/agent-server.ts';
+import { createAgentServer, readAgentTls } from '../../../src/api/agent-server.ts';
 import type { AgentRequest } from '../../../src/app/agent-intake.ts';
 import {
   AGENT_HEADERS,
@@ -10,6 +13,7 @@ import {
   MAX_AGENT_BODY_BYTES,
 } from '../../../src/app/agent-protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { AgentBench, NAME, TOKEN } from '../app/agent-bench.ts';
 
 const key = generateAgentKey();
@@ -274,4 +278,45 @@ describe('the interface for agents', () => {
     const said = JSON.stringify([replies, bench.log.lines]);
     for (const secret of [TOKEN, key.publicKey, 'mark-4711']) expect(said).not.toContain(secret);
   });
+});
+
+it('is served over TLS where a certificate is configured, and to nobody in the clear', async () => {
+  const dir = tempDir();
+  cleanups.push(async () => dir.remove());
+  const [tlsKey, tlsCert] = [`${dir.path}/key.pem`, `${dir.path}/cert.pem`];
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync('openssl', ['req', '-x509', ...ec, ...names, '-keyout', tlsKey, '-out', tlsCert], {
+    stdio: 'ignore',
+  });
+  const bench = new AgentBench({ clock: new FakeClock(), allowLoopback: true });
+  const server = createAgentServer({
+    intake: bench.intake,
+    tls: await readAgentTls({ tlsCert, tlsKey }),
+    maxConnections: 16,
+    onError: () => {},
+  });
+  await server.listen({ host: '127.0.0.1', port: 0 });
+  cleanups.push(() => server.close());
+  const address = server.server.address();
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+  const { node, time, nonce, signature, body } = bench.join(key, { url: LOCAL });
+  const status = await new Promise((resolve, reject) => {
+    const ca = readFileSync(tlsCert, 'utf8');
+    const outgoing = httpsRequest(
+      { host: '127.0.0.1', port, path: AGENT_PATHS.join, method: 'POST', ca, agent: false },
+      (incoming) => {
+        incoming.resume();
+        resolve(incoming.statusCode);
+      },
+    );
+    outgoing.setHeader(AGENT_HEADERS.node, node);
+    outgoing.setHeader(AGENT_HEADERS.time, time);
+    outgoing.setHeader(AGENT_HEADERS.nonce, nonce);
+    outgoing.setHeader(AGENT_HEADERS.signature, signature);
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
+  expect(status).toBe(200);
+  expect(await raw(port, `POST ${AGENT_PATHS.join} HTTP/1.1\r\nhost: x\r\n\r\n`)).not.toContain('HTTP/1.1 2');
 });
