@@ -62,16 +62,10 @@ function explain({ router, fleet }: AdminViewDependencies, query: ExplainQuery):
     unloads: false,
     bodyBytes: 300,
   });
-  const snapshot = fleet.snapshot();
-  const knowing = snapshot.byModel.get(model.key);
-  // Routing looks at the nodes that have the model; a person wants to read of the others too.
-  const lacking = snapshot.nodes
-    .filter(({ id }) => knowing !== undefined && !knowing.some((node) => node.id === id))
-    .map(({ id }) => ({ id, reason: 'model_unknown' as const }));
   return {
     model: model.key,
     path: query.path,
-    isKnown: knowing !== undefined,
-    ranking: { ...ranking, rejected: [...ranking.rejected, ...lacking] },
+    isKnown: fleet.snapshot().byModel.has(model.key),
+    ranking,
   };
 }
