@@ -140,6 +140,7 @@ describeReal(await realEnvoy(), 'two control planes that share a Redis', () => {
 
     it('G3: one of them killed under load, no request fails, and the other takes all over', async () => {
       const { set } = await setUp();
+      await waitForShares(set, [2, 2]);
       const running = load(set.url);
       await pause(1_500);
       const [a, b] = [set.replica(0), set.replica(1)];

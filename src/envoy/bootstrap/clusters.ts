@@ -105,6 +105,8 @@ function controlPlane(options: BootstrapOptions): Message {
         lb_endpoints: group.map((endpoint) => ({ endpoint })),
       })),
     },
+    // One that died is out with the first request that finds nobody there, not with the next check.
+    ...(others.length > 0 ? { outlier_detection: unreachable() } : {}),
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
     health_checks: [
       {
