@@ -4,6 +4,7 @@ import type { EnvoyInfo } from '../api/admin-source.ts';
 import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
 import { DecisionLog } from '../app/decision-log.ts';
+import { drainingNodes } from '../app/drain-causes.ts';
 import { exposureWarnings } from '../app/exposure-warnings.ts';
 import { Fleet } from '../app/fleet.ts';
 import { formatHostPort } from '../app/host-port.ts';
@@ -228,6 +229,7 @@ export class ControlPlane {
       inflight: () => this.#ledger.counts(),
       openLeases: () => this.#ledger.size,
       replicas: () => sharing.replicas().length,
+      drains: () => drainingNodes(this.fleet.nodes.values()),
     });
   }
 
