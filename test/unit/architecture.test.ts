@@ -12,6 +12,8 @@ const ALLOWED: Record<string, readonly string[]> = {
   app: [...PURE, 'store/contract'],
   store: [...PURE, 'app'],
   nodes: [...PURE, 'app'],
+  agent: [...PURE, 'app'],
+  discovery: [...PURE, 'app'],
   envoy: [...PURE, 'app'],
   api: [...PURE, 'app'],
   config: [...PURE, 'app'],
