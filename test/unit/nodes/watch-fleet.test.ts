@@ -38,7 +38,9 @@ async function serving(handler: RequestListener, options = {}): Promise<Scripted
   return node;
 }
 
-function watching(fields: { lookup?: Lookup; random?: () => number } = {}) {
+function watching(
+  fields: { lookup?: Lookup; random?: () => number; isOurs?: (node: string) => boolean } = {},
+) {
   const clock = new FakeClock();
   const seen: [string, Observation][] = [];
   const errors: unknown[] = [];
@@ -386,5 +388,45 @@ describe('the list of nodes', () => {
     fleet.update([nodeSpec(node.port)]);
     await clock.advance(5_000);
     expect(node.requests).toEqual([]);
+  });
+});
+
+describe('a node that another replica polls', () => {
+  it('is asked nothing; its address is found out once, for the day that it is ours', async () => {
+    const node = await serving(ollama());
+    const { fleet, clock, kinds, pass } = watching({ isOurs: () => false });
+    fleet.update([nodeSpec(node.port)]);
+    await pass(0, 1);
+    await clock.advance(60_000);
+    expect(kinds()).toEqual(['address']);
+    expect(node.requests).toEqual([]);
+  });
+
+  it('is asked from its turn on, after the pause that spreads many starts', async () => {
+    const node = await serving(ollama());
+    const { fleet, clock, kinds, pass } = watching({ isOurs: () => false });
+    fleet.update([nodeSpec(node.port)]);
+    await pass(0, 1);
+    fleet.setPolling('n1', true, 400);
+    await clock.advance(399);
+    expect(node.requests).toEqual([]);
+    // The others hear its address from whoever polls it now.
+    await pass(1, 5);
+    expect(kinds()).toEqual(['address', 'address', 'resident', 'tags', 'version']);
+  });
+
+  it('is left alone again when it is another’s turn, also before its start', async () => {
+    const node = await serving(ollama());
+    const { fleet, clock, pass } = watching();
+    fleet.update([nodeSpec(node.port)]);
+    await pass(0, 4);
+    fleet.setPolling('n1', false);
+    const asked = node.requests.length;
+    await clock.advance(10_000);
+    fleet.setPolling('n1', true, 500);
+    fleet.setPolling('n1', false);
+    await clock.advance(10_000);
+    expect(node.requests.length).toBe(asked);
+    fleet.setPolling('unknown', true);
   });
 });

@@ -363,3 +363,30 @@ it('writes what the Prometheus text format asks for: each metric once, and a lin
     expect(line).toMatch(/^$|^# (HELP|TYPE) |^[a-z_:][a-z0-9_:]*(\{.*\})? (-?[0-9.e+-]+|\+Inf|NaN)$/i);
   }
 });
+
+it('tells how the shared store does, by command and result', async () => {
+  const metrics = aMetrics();
+  metrics.storeCommand('changeLeases', 'ok', 0.001);
+  metrics.storeCommand('changeLeases', 'timeout', 0.25);
+  metrics.storeValueRejected('learnt');
+  const commands = 'warmpath_store_commands_total';
+  expect(await value(metrics, commands, { command: 'changeLeases', result: 'ok' })).toBe(1);
+  expect(await value(metrics, commands, { command: 'changeLeases', result: 'timeout' })).toBe(1);
+  expect(await value(metrics, 'warmpath_store_command_seconds_count')).toBe(1);
+  expect(await value(metrics, 'warmpath_store_values_rejected_total', { kind: 'learnt' })).toBe(1);
+  expect(await value(metrics, 'warmpath_store_up')).toBe(1);
+  metrics.storeState('down');
+  expect(await value(metrics, 'warmpath_store_up')).toBe(0);
+});
+
+it('tells how old the view of the nodes is, of those that are not down', async () => {
+  const metrics = aMetrics();
+  const seen = (id: string, ageMs: number, status: 'ready' | 'down') =>
+    aNode(id, { health: { status }, record: { seenAt: { resident: 60_000 - ageMs } } });
+  const nodes = [seen('n1', 500, 'ready'), seen('n2', 2_000, 'ready'), seen('n3', 50_000, 'down')];
+  metrics.watch(gauges(aSnapshot(nodes, 1, 60_000), { now: () => 60_000, replicas: () => 3 }));
+  const name = 'warmpath_snapshot_staleness_seconds';
+  expect(await value(metrics, name, { quantile: '0.5' })).toBe(0.5);
+  expect(await value(metrics, name, { quantile: '1' })).toBe(2);
+  expect(await value(metrics, 'warmpath_replicas')).toBe(3);
+});
