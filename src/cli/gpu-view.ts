@@ -60,7 +60,7 @@ function rowsOf(name: string, report: GpuReportShown, paint: Paint): string[][] 
     const temperature = gpu.temperatureC === null ? NONE : `${Math.round(gpu.temperatureC)} °C`;
     return [
       position === 0 ? displayText(name) : '',
-      `${gpu.index} ${displayText(gpu.name)}`.trim(),
+      `${gpu.index} ${shortName(gpu.name)}`.trim(),
       gpu.utilization === null ? NONE : `${Math.round(gpu.utilization * 100)} %`,
       gpu.isThrottled === true ? paint('red', `${temperature} throttled`) : temperature,
       gpu.powerW === null ? NONE : `${Math.round(gpu.powerW)} W`,
@@ -69,6 +69,11 @@ function rowsOf(name: string, report: GpuReportShown, paint: Paint): string[][] 
       position === 0 ? teller : '',
     ];
   });
+}
+
+/** Without what every card of its maker is called. */
+function shortName(name: string): string {
+  return displayText(name).replace(/^(?:NVIDIA|AMD) (?:GeForce |Radeon )?/, '');
 }
 
 function memoryText({ vramUsedBytes, vramTotalBytes }: GpuReportShown['gpus'][number]): string {

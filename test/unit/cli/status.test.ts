@@ -218,7 +218,7 @@ it('shows GPUs and their machine where an agent or an exporter tells of them', a
     cpus: 16,
     diskFreeBytes: 900 * GIB,
   };
-  const evil = 'RTX\u001b[2J 4090';
+  const evil = 'NVIDIA GeForce RTX\u001b[2J 4090';
   const agent = aGpuReport(
     [aGpu({ name: evil }), aGpu({ index: 1, isThrottled: true, utilization: undefined })],
     { host },
