@@ -209,6 +209,8 @@ describeReal(await realEnvoy(), 'two control planes that share a Redis', () => {
       };
       await agree('the start');
       expect(await redis.send('FLUSHALL')).toBe('+OK');
+      // Until the next change is told, nobody has noticed.
+      await pause(100);
       const flushedMs = await agree('a flush');
 
       redis.kill('SIGSTOP');
