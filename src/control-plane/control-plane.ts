@@ -35,7 +35,7 @@ import { createDrains, type DrainsPart } from './drains.ts';
 import { EndpointFeed } from './endpoint-feed.ts';
 import { grpcBind, lastKnownPath } from './places.ts';
 import { Readiness } from './readiness.ts';
-import { createSharing, type Sharing, untilUp } from './sharing.ts';
+import { createSharing, type Sharing, untilKnown } from './sharing.ts';
 import { runSweeper } from './sweeper.ts';
 
 /** Decisions that are remembered after their end. */
@@ -47,6 +47,8 @@ const DELIVERY_MS = 1000;
 /** Where there are other replicas they serve meanwhile, and Envoy may have the nodes from one of these. */
 const DELIVERY_ELSEWHERE_MS = 5_000;
 const DELIVERY_CHECK_MS = 5;
+/** How long the parts may take to end. */
+const LAST_WORDS_MS = 2_000;
 
 export interface ControlPlaneOptions {
   readonly config: Config;
@@ -241,7 +243,7 @@ export class ControlPlane {
     await this.#lastKnown.ensure();
     const known = await this.#lastKnown.read();
     if (known !== undefined) this.#publisher.restore(known.set, known.version);
-    await untilUp(this.#store, clock);
+    await untilKnown(this.#store, clock);
     await this.#discovery.registry.load();
     this.fleet.replaceNodes(this.#discovery.registry.members(), fleetParams(config));
     await this.#sharing.load();
@@ -310,7 +312,13 @@ export class ControlPlane {
       this.#envoy !== undefined && !this.#publisher.isHeard && this.#sharing.replicas().length === 1;
     await this.#grpc?.drain({ delayMs: isAlone ? 0 : DRAIN_DELAY_MS, deadlineMs }, signal);
     this.#group.stop();
-    await this.#group.done().catch(() => {});
+    // What was learnt is saved, the other replicas are told; a part that hangs must not keep us from stopping.
+    const ended = new AbortController();
+    await Promise.race([
+      this.#group.done().catch(() => {}),
+      this.#options.clock.sleep(LAST_WORDS_MS, ended.signal),
+    ]);
+    ended.abort();
     await this.#agents.close();
     await this.#watcher.close();
     await this.#admin.close();

@@ -220,13 +220,11 @@ function report(
   };
 }
 
-/** Resolves when the store can be asked, or after a while without. */
-export async function untilUp(store: Store, clock: Clock): Promise<void> {
-  if (store.state === 'up') return;
-  const isUp = new AbortController();
-  const off = store.onState((state) => {
-    if (state === 'up') isUp.abort();
-  });
-  await clock.sleep(START_MS, isUp.signal);
+/** Resolves when the store answers or refuses, or after a while without either. */
+export async function untilKnown(store: Store, clock: Clock): Promise<void> {
+  if (store.state !== 'connecting') return;
+  const isKnown = new AbortController();
+  const off = store.onState(() => isKnown.abort());
+  await clock.sleep(START_MS, isKnown.signal);
   off();
 }
