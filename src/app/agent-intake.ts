@@ -1,6 +1,7 @@
 import type { NodeId, NodeUrl } from '../fleet/types.ts';
 import type { Store } from '../store/contract.ts';
 import { type AgentAddressRules, agentAddressProblem } from './agent-address.ts';
+import { labelsOf, parseBody } from './agent-body.ts';
 import type { AgentFleet } from './agent-fleet.ts';
 import { partyOf, RateLimits, UsedOnce } from './agent-limits.ts';
 import {
@@ -14,47 +15,19 @@ import {
   reportSchema,
   type SignedParts,
 } from './agent-protocol.ts';
+import {
+  AGENT_STATUS,
+  type AgentResult,
+  nameTaken,
+  notYourNode,
+  Refusal,
+  refusalOf,
+  removedNode,
+} from './agent-refusal.ts';
 import { formatOrigin } from './host-port.ts';
 import type { Log } from './log.ts';
 import type { Clock } from './ports.ts';
 import { type Candidate, NodeAdminError, type NodeRegistry, type RegisteredNode } from './registry-types.ts';
-
-/** How a request of an agent went; bounded, so that it can be a metric label. */
-export type AgentResult =
-  | 'accepted'
-  | 'malformed'
-  | 'stale'
-  | 'replayed'
-  | 'bad_signature'
-  /** This node is not known here: it must join (again). */
-  | 'join_required'
-  | 'not_your_node'
-  | 'refused_address'
-  | 'name_taken'
-  | 'full'
-  | 'removed'
-  | 'too_large'
-  | 'invalid'
-  | 'too_many'
-  | 'unavailable';
-
-const STATUS: Readonly<Record<AgentResult, number>> = {
-  accepted: 200,
-  malformed: 400,
-  stale: 401,
-  replayed: 401,
-  bad_signature: 401,
-  join_required: 401,
-  not_your_node: 403,
-  refused_address: 403,
-  removed: 403,
-  full: 403,
-  name_taken: 409,
-  too_large: 413,
-  invalid: 422,
-  too_many: 429,
-  unavailable: 503,
-};
 
 export interface AgentRequest {
   readonly kind: keyof typeof AGENT_PATHS;
@@ -103,17 +76,6 @@ const NODE = /^[A-Za-z0-9._-]{1,64}$/;
 const TIME = /^\d{12,14}$/;
 const NONCE = /^[0-9a-f]{16,64}$/i;
 const SIGNATURE = /^[\w-]{64,128}$/;
-const LABEL = /^[A-Za-z0-9._-]{1,64}$/;
-const MAX_LABELS = 64;
-
-class Refusal extends Error {
-  readonly result: AgentResult;
-
-  constructor(result: AgentResult, message: string) {
-    super(message);
-    this.result = result;
-  }
-}
 
 /**
  * Who may join as a node and whose reports count. Everything is checked from cheap to dear: form, clock, rates, then one
@@ -180,8 +142,8 @@ export class AgentIntake {
       throw this.#badSignature(request, 'the join token is not ours; give the agent the token of this fleet');
     }
     await this.#claim(request);
-    const join = parse(joinSchema, request.body);
-    if (join.node !== request.node) throw notYours(request.node);
+    const join = parseBody(joinSchema, request.body);
+    if (join.node !== request.node) throw notYourNode(request.node);
     if (!isAgentPublicKey(join.publicKey))
       throw new Refusal('invalid', 'publicKey: expected an Ed25519 key in base64url');
     return await this.#enter(
@@ -205,9 +167,9 @@ export class AgentIntake {
       throw this.#badSignature(request, 'not signed with the key that this node joined with');
     }
     await this.#claim(request);
-    const report = parse(reportSchema, request.body);
-    if (report.node !== request.node) throw notYours(request.node);
-    if (known.state === 'removed') throw removed(request.node);
+    const report = parseBody(reportSchema, request.body);
+    if (report.node !== request.node) throw notYourNode(request.node);
+    if (known.state === 'removed') throw removedNode(request.node);
     let node = known;
     if (known.source === 'agent' && !isSameUrl(known.spec.url, this.#url(report.url))) {
       node = await this.#enter(request.node, report.url, key, known.spec.labels, request.sender);
@@ -271,8 +233,8 @@ export class AgentIntake {
     const problem = await agentAddressProblem(configured ?? url, sender, rules);
     if (problem !== undefined) throw new Refusal('refused_address', problem);
     const known = registry.get(name);
-    if (known?.state === 'removed' && known.identity === key) throw removed(name);
-    if (known?.identity !== undefined && known.identity !== key) throw taken(name);
+    if (known?.state === 'removed' && known.identity === key) throw removedNode(name);
+    if (known?.identity !== undefined && known.identity !== key) throw nameTaken(name);
     if (known === undefined) {
       const agents = registry.list().filter(({ source }) => source === 'agent').length;
       if (agents >= maxNodes())
@@ -286,8 +248,8 @@ export class AgentIntake {
       const isAboutName = known !== undefined && configured === undefined;
       throw refusalOf(error, isAboutName ? 'name_taken' : 'refused_address');
     }
-    if (entered.identity !== key || entered.id !== name) throw taken(name);
-    if (entered.state === 'removed') throw removed(name);
+    if (entered.identity !== key || entered.id !== name) throw nameTaken(name);
+    if (entered.state === 'removed') throw removedNode(name);
     if (known === undefined) {
       this.#options.log.info({ node: name, url: formatOrigin(url) }, `the agent of ${name} joined`);
     }
@@ -314,70 +276,10 @@ export class AgentIntake {
       this.#loggedAt.set(result, now);
       log.warn({ request: kind, result }, `a request of an agent was refused: ${message}`);
     }
-    return { status: STATUS[result], result, body: { error: message, code: result } };
+    return { status: AGENT_STATUS[result], result, body: { error: message, code: result } };
   }
-}
-
-function parse<Output>(
-  schema: {
-    safeParse(value: unknown): {
-      readonly data?: Output | undefined;
-      readonly error?: { readonly issues: readonly { readonly path: readonly PropertyKey[] }[] } | undefined;
-    };
-  },
-  body: Uint8Array,
-): Output {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    throw new Refusal('invalid', 'the body is not JSON');
-  }
-  const { data, error } = schema.safeParse(json);
-  if (data !== undefined) return data;
-  // The places of the mistakes only: values are the sender's.
-  const places = error?.issues.slice(0, 5).map(({ path }) => placeOf(path)) ?? [];
-  throw new Refusal('invalid', `the body is not as expected at: ${places.join(', ')}`);
-}
-
-function placeOf(path: readonly PropertyKey[]): string {
-  const place = path.map(String).join('.');
-  return /^[\w.]{1,64}$/.test(place) ? place : '(top)';
-}
-
-function labelsOf(labels: Readonly<Record<string, string>>): Candidate['labels'] {
-  const entries = Object.entries(labels);
-  const isFine = entries.every(
-    ([key, value]) => LABEL.test(key) && /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u.test(value),
-  );
-  if (isFine && entries.length <= MAX_LABELS) return labels;
-  throw new Refusal(
-    'invalid',
-    `labels: at most ${MAX_LABELS}, keys of letters, digits, dots and dashes, no control characters`,
-  );
 }
 
 function isSameUrl(a: NodeUrl, b: NodeUrl): boolean {
   return a.scheme === b.scheme && a.host === b.host && a.port === b.port;
-}
-
-/** The registry says no: to the address, or to the name where `conflict` says that this is what clashes. */
-function refusalOf({ reason, message }: NodeAdminError, conflict: AgentResult): Refusal {
-  if (reason === 'store_down') return new Refusal('unavailable', message);
-  return new Refusal(reason === 'conflict' ? conflict : 'refused_address', message);
-}
-
-function taken(name: NodeId): Refusal {
-  return new Refusal(
-    'name_taken',
-    `the name ${name} belongs to another agent's key; choose another name, or remove that node first`,
-  );
-}
-
-function removed(name: NodeId): Refusal {
-  return new Refusal('removed', `an operator removed ${name}; approve it to let it return`);
-}
-
-function notYours(name: NodeId): Refusal {
-  return new Refusal('not_your_node', `the body speaks of another node than ${name}, which signed it`);
 }

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { AgentFleet } from '../../../src/app/agent-fleet.ts';
-import { AgentIntake, type AgentRequest, type AgentResult } from '../../../src/app/agent-intake.ts';
+import { AgentIntake, type AgentRequest } from '../../../src/app/agent-intake.ts';
 import {
   AGENT_PATHS,
   type AgentKey,
@@ -10,6 +10,7 @@ import {
   joinSignature,
   signReport,
 } from '../../../src/app/agent-protocol.ts';
+import type { AgentResult } from '../../../src/app/agent-refusal.ts';
 import {
   type Candidate,
   NodeAdminError,
