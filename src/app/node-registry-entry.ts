@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { NodeId, NodeSpec, NodeUrl } from '../fleet/types.ts';
 import { formatOrigin } from './host-port.ts';
 import type { Candidate, RegisteredNode, RegistryState } from './registry-types.ts';
@@ -43,6 +44,26 @@ export interface Entry {
 /** Who a candidate is wherever its address moves. */
 export function identityKey({ identity, url }: Pick<Candidate, 'identity' | 'url'>): string {
   return identity === undefined ? `url:${formatOrigin(url)}` : `id:${identity}`;
+}
+
+/** Cheap: a source names thousands again and again, hardly any of them changed. */
+export function isSameCandidate(a: Candidate, b: Candidate): boolean {
+  return (
+    a === b ||
+    (a.url.host === b.url.host &&
+      a.url.port === b.url.port &&
+      a.url.scheme === b.url.scheme &&
+      a.name === b.name &&
+      a.source === b.source &&
+      a.identity === b.identity &&
+      isSameRecord(a.labels, b.labels) &&
+      (a.settings === b.settings || isDeepStrictEqual(a.settings, b.settings)))
+  );
+}
+
+function isSameRecord(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }
 
 /** Short and the same everywhere. */

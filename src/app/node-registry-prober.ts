@@ -4,7 +4,7 @@ import { isMoving, type NodeTable } from './node-registry-table.ts';
 import type { NodeRegistryOptions, ProbeAnswer } from './node-registry-types.ts';
 import type { Candidate } from './registry-types.ts';
 
-const PROBES_AT_ONCE = 8;
+const PROBES_AT_ONCE = 16;
 /** A candidate that failed is asked again after 2, 4, 8 … s. */
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 60_000;
@@ -18,6 +18,7 @@ export class Prober {
   readonly #table: NodeTable;
   readonly #judge: Judge;
   readonly #running = new Set<Promise<void>>();
+  readonly #due: Entry[] = [];
 
   constructor(options: NodeRegistryOptions, table: NodeTable, judge: Judge) {
     this.#options = options;
@@ -25,13 +26,26 @@ export class Prober {
     this.#judge = judge;
   }
 
-  /** Starts what is due, as many as may run at once. */
+  /** Starts what is due, as many as may run at once; the rest follows as those end. */
   askDue(signal: AbortSignal): void {
+    if (this.#due.length > 0) return;
     const now = this.#options.clock.now();
-    for (const entry of this.#table.entries.values()) {
-      if (this.#running.size >= PROBES_AT_ONCE) return;
-      if (entry.isProbing || entry.nextProbeAt > now || !isInQuestion(entry)) continue;
-      const probe: Promise<void> = this.#ask(entry, signal).finally(() => this.#running.delete(probe));
+    for (const entry of this.#table.entries.values())
+      if (!entry.isProbing && entry.nextProbeAt <= now && isInQuestion(entry)) this.#due.push(entry);
+    this.#due.reverse();
+    this.#next(signal);
+  }
+
+  #next(signal: AbortSignal): void {
+    while (this.#running.size < PROBES_AT_ONCE && !signal.aborted) {
+      const entry = this.#due.pop();
+      if (entry === undefined) return;
+      // It may have changed while it stood in line.
+      if (entry.isProbing || !isInQuestion(entry) || this.#table.entries.get(entry.key) !== entry) continue;
+      const probe: Promise<void> = this.#ask(entry, signal).finally(() => {
+        this.#running.delete(probe);
+        this.#next(signal);
+      });
       this.#running.add(probe);
     }
   }
@@ -46,7 +60,7 @@ export class Prober {
   }
 
   async settled(): Promise<void> {
-    await Promise.all(this.#running);
+    while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
   async #ask(entry: Entry, signal: AbortSignal): Promise<void> {

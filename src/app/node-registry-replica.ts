@@ -17,10 +17,15 @@ import { type Candidate, NodeAdminError } from './registry-types.ts';
 const TICK_MS = 100;
 /** The store is read again this often; a message of another replica brings that forward. */
 const RESYNC_MS = 10_000;
+const PAUSE_PER_SYNC = 20;
+/** Documents taken over before others have their turn. */
+const SLICE = 500;
 /** How long it is remembered that a node has left, for replicas that were away. */
 const KEEP_LEFT_MS = 24 * 3_600_000;
 /** More documents than any registry writes: the rest is not looked at. */
 const MAX_DOCUMENTS = 50_000;
+
+const NEVER = new AbortController().signal;
 
 /** Called when a replica's news takes a node out of the fleet. */
 type OnLeave = (entry: Entry) => void;
@@ -102,7 +107,7 @@ export class RegistryReplica {
   async sync(): Promise<void> {
     try {
       await this.#flush();
-      this.#merge(await this.#options.store.documents('registry'));
+      await this.#merge(await this.#options.store.documents('registry'));
       if (this.#isFailing) this.#options.log.info({}, 'the node registry is kept in the store again');
       this.#isFailing = false;
     } catch (error) {
@@ -121,12 +126,18 @@ export class RegistryReplica {
       if (topic === 'documents' && isRegistryNews(body)) this.#isBehind = true;
     });
     let syncedAt = clock.now();
+    let pauseMs = 0;
     while (!signal.aborted) {
-      const isDue = clock.now() - syncedAt >= (this.#isFailing ? RESYNC_MS / 10 : RESYNC_MS);
-      if (isDue || this.#isBehind || (this.#pending.size > 0 && !this.#isFailing)) {
+      const age = clock.now() - syncedAt;
+      const isDue = age >= (this.#isFailing ? RESYNC_MS / 10 : RESYNC_MS);
+      const isNews = this.#isBehind || (this.#pending.size > 0 && !this.#isFailing);
+      // A large registry takes its time to read: news that keep coming cost a twentieth of it at most.
+      if (isDue || (isNews && age >= pauseMs)) {
         this.#isBehind = false;
-        syncedAt = clock.now();
+        const startedAt = clock.now();
         await this.sync();
+        syncedAt = clock.now();
+        pauseMs = Math.min(RESYNC_MS, PAUSE_PER_SYNC * (syncedAt - startedAt));
       }
       await clock.sleep(TICK_MS, signal);
     }
@@ -158,10 +169,12 @@ export class RegistryReplica {
     store.publish({ from: replica, to: undefined, topic: 'documents', body }).catch(() => {});
   }
 
-  #merge(documents: ReadonlyMap<string, unknown>): void {
-    let left = MAX_DOCUMENTS;
+  async #merge(documents: ReadonlyMap<string, unknown>): Promise<void> {
+    const { clock } = this.#options;
+    let seen = 0;
     for (const [id, value] of documents) {
-      if (left-- <= 0) break;
+      if (seen++ >= MAX_DOCUMENTS) break;
+      if (seen % SLICE === 0) await clock.sleep(0, NEVER);
       this.#stored.add(id);
       // What we are about to write is newer.
       if (this.#pending.has(id)) continue;
@@ -213,7 +226,7 @@ export class RegistryReplica {
     const isProven = known.state === 'candidate' || (candidate.source === 'agent' && isNewer);
     if (!isProven || this.#table.clash(known, candidate, [], () => undefined) !== undefined) return;
     known.latest = candidate;
-    known.active = candidate;
+    this.#table.place(known, candidate);
     known.problem = undefined;
     if (!isInFleet(known)) known.state = 'member';
     known.changedAt = document.changedAt;
@@ -241,7 +254,7 @@ export class RegistryReplica {
     entry.changedAt = decision.at;
     if (decision.kind === 'removed') {
       entry.state = 'removed';
-      entry.active = undefined;
+      this.#table.place(entry, undefined);
       entry.problem = 'an operator removed it';
       return;
     }

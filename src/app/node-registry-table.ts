@@ -13,6 +13,8 @@ export class NodeTable {
   /** Entries that each source has brought. */
   readonly #brought = new Map<string, number>();
   readonly #ids = new Map<NodeId, Entry>();
+  /** Entries by the place that the fleet uses, and by the addresses behind it. */
+  readonly #atPlace = new Map<string, Set<Entry>>();
   readonly #specs = new WeakMap<Entry, NodeSpec>();
   readonly #deriveName: (url: NodeUrl) => string;
 
@@ -65,10 +67,12 @@ export class NodeTable {
     this.#entries.set(entry.key, entry);
     this.#brought.set(entry.sourceKey, this.countOf(entry.sourceKey) + 1);
     if (!this.#ids.has(entry.id)) this.#ids.set(entry.id, entry);
+    this.place(entry, entry.active, entry.ips);
   }
 
   delete(entry: Entry): void {
     if (!this.#entries.delete(entry.key)) return;
+    this.#index(entry, (set) => set.delete(entry));
     const left = this.countOf(entry.sourceKey) - 1;
     if (left > 0) this.#brought.set(entry.sourceKey, left);
     else this.#brought.delete(entry.sourceKey);
@@ -111,35 +115,57 @@ export class NodeTable {
     return !this.#byName.has(id) && (holder === undefined || holder.key === key);
   }
 
+  /** Sets what the fleet uses of the entry; undefined: nothing. Nothing else may, but for a change of settings alone. */
+  place(entry: Entry, active: Candidate | undefined, ips: readonly string[] = []): void {
+    this.#index(entry, (set) => set.delete(entry));
+    entry.active = active;
+    entry.ips = ips;
+    this.#index(entry, (set) => set.add(entry));
+  }
+
   /** Who stands where the candidate would: at its URL, or at an address that its name led to. */
   clash(
     entry: Entry,
     candidate: Candidate,
     ips: readonly string[],
     nodeAt: (address: string) => NodeId | undefined,
-  ) {
-    const place = placeOf(candidate.url);
-    const configured = this.#byPlace.get(place);
-    if (configured !== undefined) return configured;
+  ): NodeId | undefined {
     const { port } = candidate.url;
-    for (const other of this.members()) {
-      if (other === entry || other.active === undefined || other.state === 'gone' || isMoving(other))
-        continue;
-      if (placeOf(other.active.url) === place) return other.id;
-      if (other.active.url.port === port && other.ips.some((ip) => ips.includes(ip))) return other.id;
+    const places = [placeOf(candidate.url), ...ips.map((host) => placeOf({ ...candidate.url, host }))];
+    const configured = this.#byPlace.get(placeOf(candidate.url));
+    if (configured !== undefined) return configured;
+    for (const place of places) {
+      for (const other of this.#atPlace.get(place) ?? [])
+        if (other !== entry && other.state === 'member' && !isMoving(other)) return other.id;
     }
     return ips
       .map((host) => nodeAt(formatHostPort({ host, port })))
       .find((id) => id !== undefined && this.#byName.has(id));
   }
 
-  /** Members that stood at this place before the entry proved that it does now. */
+  /** Others of the fleet that stand at the entry's place. */
   displacedBy(entry: Entry): Entry[] {
-    if (entry.active === undefined) return [];
-    const place = placeOf(entry.active.url);
-    return this.members().filter(
-      (other) => other !== entry && other.active !== undefined && placeOf(other.active.url) === place,
+    const { active } = entry;
+    if (active === undefined) return [];
+    const place = placeOf(active.url);
+    return [...(this.#atPlace.get(place) ?? [])].filter(
+      (other) =>
+        other !== entry &&
+        isInFleet(other) &&
+        other.active !== undefined &&
+        placeOf(other.active.url) === place,
     );
+  }
+
+  #index({ active, ips }: Entry, change: (set: Set<Entry>) => void): void {
+    if (active === undefined) return;
+    const places = [placeOf(active.url), ...ips.map((host) => placeOf({ ...active.url, host }))];
+    for (const place of places) {
+      const set = this.#atPlace.get(place) ?? new Set();
+      change(set);
+      if (set.size > 0) this.#atPlace.set(place, set);
+      else this.#atPlace.delete(place);
+    }
   }
 
   /** What the fleet consists of. What has not changed is the same object as before. */

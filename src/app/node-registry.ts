@@ -1,7 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { NodeId, NodeSpec } from '../fleet/types.ts';
 import { formatHostPort } from './host-port.ts';
-import { type Entry, identityKey, placeOf, registeredNode } from './node-registry-entry.ts';
+import { type Entry, identityKey, isSameCandidate, placeOf, registeredNode } from './node-registry-entry.ts';
 import { configuredFor, knownAgent } from './node-registry-join.ts';
 import { joinProblem } from './node-registry-policy.ts';
 import { Prober } from './node-registry-prober.ts';
@@ -176,7 +175,7 @@ export class Registry implements NodeRegistry {
     if (known === undefined) return this.#meet(key, identity, candidate, now, at);
     known.lastSeenAt = at;
     known.namedBy.add(key);
-    const isNews = !isDeepStrictEqual(known.latest, candidate);
+    const isNews = !isSameCandidate(known.latest, candidate);
     known.latest = candidate;
     if (known.state === 'gone') {
       known.state = 'member';
@@ -186,7 +185,7 @@ export class Registry implements NodeRegistry {
     if (isMoving(known) || known.state === 'candidate') {
       known.nextProbeAt = now;
       known.failedProbes = 0;
-    } else if (known.active !== undefined && !isDeepStrictEqual(known.active, candidate)) {
+    } else if (known.active !== undefined && !isSameCandidate(known.active, candidate)) {
       // Labels and weights need no proof.
       known.active = candidate;
       this.#touch(known);
@@ -290,10 +289,10 @@ export class Registry implements NodeRegistry {
     const policy = this.#options.policy();
     const refusal = isMember ? undefined : joinProblem(entry, answer.ips, policy);
     if (refusal !== undefined) return refusal;
-    if (!isMember && this.#table.members().length >= policy.maxNodes)
+    const isFull = (): boolean => this.#table.members().length >= policy.maxNodes;
+    if (!isMember && this.#table.entries.size >= policy.maxNodes && isFull())
       return `there are ${policy.maxNodes} discovered nodes already; raise discovery.maxNodes`;
-    entry.active = candidate;
-    entry.ips = answer.ips;
+    this.#table.place(entry, candidate, answer.ips);
     entry.problem = undefined;
     entry.state = 'member';
     entry.failedProbes = 0;
@@ -315,7 +314,7 @@ export class Registry implements NodeRegistry {
       return;
     }
     entry.state = 'candidate';
-    entry.active = undefined;
+    this.#table.place(entry, undefined);
     entry.problem = problem;
     entry.nextProbeAt = this.#options.clock.now();
     this.#touch(entry);
@@ -324,7 +323,9 @@ export class Registry implements NodeRegistry {
 
   #refuseWhereFull(): void {
     const { maxAgents } = this.#options.policy();
-    const agents = [...this.#table.entries.values()].filter(({ latest }) => latest.source === 'agent');
+    const agents = [...this.#table.entries.values()].filter(
+      ({ latest, state }) => latest.source === 'agent' && state !== 'removed',
+    );
     if (agents.length < maxAgents && this.#hasRoom(AGENT_KEY)) return;
     throw new NodeAdminError(
       'refused',

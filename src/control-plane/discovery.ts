@@ -51,6 +51,8 @@ interface Running {
 export class Discovery {
   readonly registry: Registry;
   #config: Config;
+  /** CAs that our Envoy knows since its start. */
+  readonly #knownCas: ReadonlySet<string>;
   readonly #options: DiscoveryOptions;
   readonly #running = new Map<string, Running>();
   readonly #ended = new Set<Promise<void>>();
@@ -61,6 +63,7 @@ export class Discovery {
     const { config, store, replica, clock, log, hasRequests, nodeAt } = options;
     this.#options = options;
     this.#config = config;
+    this.#knownCas = new Set(config.nodes.flatMap(({ tlsCaFile }) => tlsCaFile ?? []));
     const lookup = limitLookups(options.lookup ?? systemLookup, LOOKUPS_AT_ONCE);
     this.registry = new Registry(
       {
@@ -189,7 +192,11 @@ export class Discovery {
 
   #probe(candidate: Candidate, lookup: Lookup, signal: AbortSignal): Promise<ProbeAnswer> {
     const { poll, agents } = this.#config;
-    const { source } = candidate;
+    const { source, settings } = candidate;
+    if (settings?.tlsCaFile !== undefined && !this.#knownCas.has(settings.tlsCaFile)) {
+      const problem = `Envoy was started without its tlsCa ${settings.tlsCaFile}: list a node with it under "nodes" and start again`;
+      return Promise.resolve({ problem });
+    }
     const allowLoopback =
       source === 'localhost' || source === 'file' || (source === AGENT_KEY && agents.allowLoopback);
     return probeNode(

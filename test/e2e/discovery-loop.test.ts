@@ -33,7 +33,10 @@ describeReal(await realEnvoy(), 'another Warmpath as a candidate (H15)', () => {
     { name: 'as it is', responseHeaders: true },
     { name: 'that shows nothing of itself in its answers', responseHeaders: false },
   ])('is told from an Ollama, $name', async ({ responseHeaders }) => {
-    const node = await startSimulatedNode({ models: [{ name: 'llama3.2', sizeBytes: 1_000_000 }] });
+    const node = await startSimulatedNode({
+      name: 'n1',
+      models: [{ name: 'llama3.2', sizeBytes: 1_000_000 }],
+    });
     open.push(() => node.close());
     const warmpath = await startWarmpath({
       nodes: [{ name: 'n1', url: node.url }],

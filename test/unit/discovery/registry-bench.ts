@@ -47,6 +47,9 @@ export class RegistryBench {
   readonly stop = new AbortController();
   policy: RegistryPolicy;
   changes = 0;
+  probeMs = 0;
+  mostAtOnce = 0;
+  #asking = 0;
   readonly #running: Promise<void>[] = [];
 
   constructor({ nodes = [], policy = {}, store, clock, replica = 'r1' }: BenchOptions = {}) {
@@ -62,6 +65,9 @@ export class RegistryBench {
         policy: () => this.policy,
         probe: async ({ url: { host, port } }) => {
           this.probed.push(`${host}:${port}`);
+          this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#asking);
+          if (this.probeMs > 0) await this.clock.sleep(this.probeMs, this.stop.signal);
+          this.#asking -= 1;
           return this.answers.get(`${host}:${port}`) ?? { ips: [host] };
         },
         deriveName: deriveNodeName,
