@@ -1,5 +1,5 @@
 /**
- * What one decision and one rebuild of the snapshot cost, in CPU time of the thread: `node test/bench/rank.bench.ts`.
+ * What one decision and one rebuild of the snapshot cost: `node test/bench/rank.bench.ts`.
  * Every node has every model on disk, two of them in memory: the longest candidate lists that a fleet of that size can
  * have. `hot` is a model that all nodes have in memory, `busy` one whose slots are all taken.
  */
@@ -101,9 +101,9 @@ function measure(rounds: number, run: (round: number) => void): { p50: number; p
   for (let i = 0; i < Math.min(rounds, 500); i += 1) run(i);
   const times = new Float64Array(rounds);
   for (let i = 0; i < rounds; i += 1) {
-    const start = cpuMs();
+    const start = performance.now();
     run(i);
-    times[i] = cpuMs() - start;
+    times[i] = performance.now() - start;
   }
   times.sort();
   return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
@@ -168,12 +168,6 @@ console.table(rows);
 function dead(record: NodeRecord): NodeRecord {
   const failed: Observation = { kind: 'poll_failed', reason: 'refused', detail: 'x' };
   return observe(observe(record, failed, DEFAULT_HEALTH, 1), failed, DEFAULT_HEALTH, 1);
-}
-
-/** Of this thread, so that a busy machine does not count; garbage collection on it does. */
-function cpuMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
 }
 
 function figures({ p50, p99 }: { p50: number; p99: number }): string {
