@@ -17,7 +17,7 @@ export function configuredFor(
     if (other === undefined) return undefined;
     throw new NodeAdminError(
       'conflict',
-      `${place} is the address of the configured node ${other.id}; run the agent with --name ${other.id}`,
+      `${place} is the address of the configured node ${other.id}; run the agent with --node ${other.id}`,
     );
   }
   if (placeOf(spec.url) !== place) {

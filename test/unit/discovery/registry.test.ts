@@ -242,7 +242,7 @@ describe('identity, not address (F70)', () => {
     expect(b.registry.get('gpu1')?.identity).toBe('first');
     expect(() => b.registry.join(agent('gpu1', '10.0.0.1', 'second'))).toThrow(/another agent's key/);
     expect(() => b.registry.join(agent('gpu1', '10.0.0.7', 'first'))).toThrow(/another address/);
-    expect(() => b.registry.join(agent('other', '10.0.0.1', 'third'))).toThrow(/--name gpu1/);
+    expect(() => b.registry.join(agent('other', '10.0.0.1', 'third'))).toThrow(/--node gpu1/);
     await b.settle();
     expect(b.members).toEqual(['gpu1']);
   });
