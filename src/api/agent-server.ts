@@ -52,6 +52,10 @@ export function createAgentServer(options: AgentServerOptions): FastifyInstance 
         }) as unknown as FastifyInstance);
   boundConnections(server, options.maxConnections);
 
+  // Only agents that are who they say keep their connection.
+  server.addHook('onSend', async (_request, reply) => {
+    if (reply.statusCode !== 200) reply.header('connection', 'close');
+  });
   // The signature is over the bytes as they came: nothing is parsed here.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -61,7 +65,6 @@ export function createAgentServer(options: AgentServerOptions): FastifyInstance 
   server.setErrorHandler((error, request, reply) => {
     const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
     if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-      reply.header('connection', 'close');
       return send(reply, intake.tooLarge(kindOf(request)));
     }
     const status = clientErrorOf(error);
@@ -77,8 +80,7 @@ export function createAgentServer(options: AgentServerOptions): FastifyInstance 
       onRequest: async (request, reply) => {
         reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
         const refused = intake.admit(kind, senderOf(request));
-        // The body is not wanted: it ends with the connection.
-        if (refused !== undefined) return send(reply.header('connection', 'close'), refused);
+        if (refused !== undefined) return send(reply, refused);
       },
       handler: async (request, reply) => send(reply, await intake.handle(requestOf(kind, request))),
     });
@@ -129,7 +131,7 @@ function boundConnections(server: FastifyInstance, maxConnections: number): void
       if (left > 0) bySender.set(sender, left);
       else bySender.delete(sender);
     });
-    if (count > Math.min(MAX_PER_SENDER, maxConnections)) socket.destroy();
+    if (count > Math.min(MAX_PER_SENDER, maxConnections / 2)) socket.destroy();
   });
 }
 

@@ -14,6 +14,7 @@ import {
 } from '../../../src/app/agent-protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { AgentBench, NAME, TOKEN } from '../app/agent-bench.ts';
 
 const key = generateAgentKey();
@@ -47,15 +48,27 @@ async function serving(allowLoopback = true, maxConnections = 64) {
 }
 
 /** The request as an agent would send it. */
-function send(port: number, request: AgentRequest, headers: Record<string, string> = {}): Promise<Reply> {
-  return post(port, AGENT_PATHS[request.kind], request.body, {
-    'content-type': 'application/json',
-    [AGENT_HEADERS.node]: request.node,
-    [AGENT_HEADERS.time]: request.time,
-    [AGENT_HEADERS.nonce]: request.nonce,
-    [AGENT_HEADERS.signature]: request.signature,
-    ...headers,
-  });
+function send(
+  port: number,
+  request: AgentRequest,
+  headers: Record<string, string> = {},
+  localAddress = '127.0.0.1',
+): Promise<Reply> {
+  return post(
+    port,
+    AGENT_PATHS[request.kind],
+    request.body,
+    {
+      'content-type': 'application/json',
+      [AGENT_HEADERS.node]: request.node,
+      [AGENT_HEADERS.time]: request.time,
+      [AGENT_HEADERS.nonce]: request.nonce,
+      [AGENT_HEADERS.signature]: request.signature,
+      ...headers,
+    },
+    'POST',
+    localAddress,
+  );
 }
 
 function post(
@@ -64,10 +77,11 @@ function post(
   body: Uint8Array,
   headers: Record<string, string> = {},
   method = 'POST',
+  localAddress = '127.0.0.1',
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
-      { host: '127.0.0.1', port, path, method, headers, agent: false },
+      { host: '127.0.0.1', port, path, method, headers, localAddress, agent: false },
       (incoming) => {
         let text = '';
         incoming.setEncoding('utf8');
@@ -251,20 +265,33 @@ describe('the interface for agents', () => {
     expect((await send(port, bench.join(key, { url: LOCAL }))).status).toBe(200);
   });
 
-  it('keeps serving agents that are connected while others open more connections than it takes', async () => {
+  it('has room for others when one address opens all the connections that it can', async () => {
     const { bench, port } = await serving(true, 8);
-    const idle = await Promise.all(
-      Array.from(
-        { length: 7 },
-        () =>
-          new Promise<ReturnType<typeof connect>>((resolve) => {
-            const socket = connect(port, '127.0.0.1', () => resolve(socket));
-            socket.on('error', () => {});
-          }),
-      ),
-    );
-    cleanups.push(async () => idle.forEach((socket) => void socket.destroy()));
-    expect((await send(port, bench.join(key, { url: LOCAL }))).status).toBe(200);
+    let refused = 0;
+    const sockets = Array.from({ length: 12 }, () => {
+      const socket = connect(port, '127.0.0.1');
+      return socket
+        .on('error', () => {})
+        .on('close', () => {
+          refused += 1;
+        });
+    });
+    cleanups.push(async () => {
+      for (const socket of sockets) socket.destroy();
+    });
+    await waitFor('the refusals', () => refused === 8, { intervalMs: 5 });
+    const request = bench.join(key, { url: LOCAL });
+    expect((await send(port, request, {}, '127.0.0.2')).status).toBe(200);
+  });
+
+  it('keeps the connections of agents that are who they say, and of nobody else', async () => {
+    const { bench, port } = await serving();
+    const good = await send(port, bench.join(key, { url: LOCAL }), { connection: 'keep-alive' });
+    expect(good.headers.connection).toBe('keep-alive');
+    const bad = await send(port, bench.report(generateAgentKey()), { connection: 'keep-alive' });
+    expect(bad.headers.connection).toBe('close');
+    const lost = await post(port, '/', Buffer.alloc(0), { connection: 'keep-alive' });
+    expect(lost.headers.connection).toBe('close');
   });
 
   it('answers hold neither the token nor what was sent', async () => {
