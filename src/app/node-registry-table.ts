@@ -135,8 +135,12 @@ export class NodeTable {
     const configured = this.#byPlace.get(placeOf(candidate.url));
     if (configured !== undefined) return configured;
     for (const place of places) {
-      for (const other of this.#atPlace.get(place) ?? [])
-        if (other !== entry && other.state === 'member' && !isMoving(other)) return other.id;
+      for (const other of this.#atPlace.get(place) ?? []) {
+        if (other === entry || other.state !== 'member' || isMoving(other)) continue;
+        // Who is known by its address alone makes way for one that says who it is.
+        const isNamedBetter = candidate.identity !== undefined && other.latest.identity === undefined;
+        if (!isNamedBetter || placeOf(candidate.url) !== place) return other.id;
+      }
     }
     return ips
       .map((host) => nodeAt(formatHostPort({ host, port })))

@@ -257,6 +257,16 @@ describe('address clashes', () => {
     expect(b.problem('twin')).toMatch(/same address as node gpu1/);
   });
 
+  it('end with the one that says who it is, where the other is an address and nothing more', async () => {
+    const b = await bench();
+    b.registry.found('dns', [candidate('10.0.0.1', { name: 'a-record' })]);
+    await b.settle();
+    b.registry.join(agent('box', '10.0.0.1'));
+    await b.settle(120_000);
+    expect(b.members).toEqual(['box']);
+    expect(b.problem('a-record')).toMatch(/same address as node box/);
+  });
+
   it('are seen behind different names by what they resolve to', async () => {
     const b = await bench();
     b.answers.set('gpu1.lan:11434', { ips: ['10.0.0.1'] });
