@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
-import { runScript } from '../../src/store/redis/client.ts';
+import { methodOf, runScript } from '../../src/store/redis/client.ts';
 import { CHANGE_LEASES } from '../../src/store/redis/scripts/leases.ts';
 import type { Script } from '../../src/store/redis/scripts/lua.ts';
 import { type RealRedis, redisServer, startRedis } from '../support/redis.ts';
@@ -17,7 +17,7 @@ const CHANNEL = 'warmpath:to-all';
 const STREAM = 'warmpath:stream';
 const BY_STREAM: Script = {
   ...CHANGE_LEASES,
-  name: 'wpChangeLeasesByStream',
+  name: 'changeLeasesByStream',
   lua: CHANGE_LEASES.lua.replace(
     "redis.call('PUBLISH', channel, ",
     `redis.call('XADD', '${STREAM}', 'MAXLEN', '~', '10000', '*', 'm', `,
@@ -56,7 +56,7 @@ async function measure(
 ): Promise<void> {
   await redis.send('FLUSHALL');
   const client = connect();
-  client.defineCommand(script.name, { lua: script.lua, numberOfKeys: 3 });
+  client.defineCommand(methodOf(script.name), { lua: script.lua, numberOfKeys: 3 });
   const sentAt = new Map<string, number>();
   const delays: number[] = [];
   const heard = (text: string): void => {

@@ -85,7 +85,7 @@ describeReal(redisServer, 'a cluster that loses a node', (program) => {
     if (first === undefined || lost === undefined) throw new Error('the cluster is too small');
     const { store } = openRedisStore({
       clusterNodes: [{ host: '127.0.0.1', port: first.port }],
-      commandTimeout: 500,
+      commandTimeout: 1_000,
     });
     await isUp(store);
     const results = async () => {

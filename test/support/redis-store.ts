@@ -1,3 +1,4 @@
+import type { Clock } from '../../src/app/ports.ts';
 import { SystemClock } from '../../src/app/system-clock.ts';
 import type { StoreConfig } from '../../src/config/config.ts';
 import type { Store, StoreState } from '../../src/store/contract.ts';
@@ -27,7 +28,7 @@ export class RecordingStoreTelemetry implements StoreTelemetry {
   readonly commands: string[] = [];
   readonly states: StoreState[] = [];
   readonly rejected: string[] = [];
-  /** Written `wpBeat ok`. */
+  /** Written `beat ok`. */
   storeCommand(name: string, result: string): void {
     this.commands.push(`${name} ${result}`);
   }
@@ -40,12 +41,12 @@ export class RecordingStoreTelemetry implements StoreTelemetry {
 }
 
 /** A store on a real Redis, not necessarily connected yet, and what it says. */
-export function openRedisStore(config: Partial<StoreConfig>) {
+export function openRedisStore(config: Partial<StoreConfig>, clock: Clock = new SystemClock()) {
   const log = new MemoryLog();
   const telemetry = new RecordingStoreTelemetry();
   const store = createStore(
     { ...STORE_CONFIG, ...config },
-    { clock: new SystemClock(), random: Math.random, log, telemetry, stateDir: '/nonexistent' },
+    { clock, random: Math.random, log, telemetry, stateDir: '/nonexistent' },
   );
   return { store, log, telemetry };
 }

@@ -43,8 +43,13 @@ export function createClient(target: RedisTarget): RedisClient {
         })
       : new Redis(located(target, common(target)));
   for (const { name, keys, lua } of SCRIPTS)
-    client.defineCommand(name, keys === undefined ? { lua } : { lua, numberOfKeys: keys });
+    client.defineCommand(methodOf(name), keys === undefined ? { lua } : { lua, numberOfKeys: keys });
   return client;
+}
+
+/** Under a name that no command of Redis can have. */
+export function methodOf(script: string): string {
+  return `warmpath:${script}`;
 }
 
 /** Runs a script by its hash; ioredis sends the text where the server does not know it yet. */
@@ -54,7 +59,7 @@ export async function runScript(
   keys: readonly string[],
   args: readonly (string | number)[],
 ): Promise<unknown> {
-  const method: unknown = Reflect.get(client, script.name);
+  const method: unknown = Reflect.get(client, methodOf(script.name));
   if (typeof method !== 'function') throw new Error(`the script ${script.name} is not defined`);
   return method.call(client, ...(script.keys === undefined ? [keys.length] : []), ...keys, ...args);
 }

@@ -6,6 +6,8 @@ import { storeErrorOf } from './redis-errors.ts';
 
 /** A connection that is not usable after this long is given up. */
 const ATTEMPT_MS = 10_000;
+/** One that was usable for less counts as one more failed attempt, or a server at its limit would be tried without end. */
+const STABLE_MS = 5_000;
 
 export interface LinkOptions<Client extends RedisClient> {
   readonly clock: Clock;
@@ -29,6 +31,7 @@ export class Link<Client extends RedisClient> {
   #isUp: boolean | undefined;
   #isStopped = false;
   #attempt = 0;
+  #gainedAt = 0;
   #cancelRetry: () => void = () => {};
   #lose: (error: StoreError) => void = () => {};
 
@@ -93,7 +96,7 @@ export class Link<Client extends RedisClient> {
   }
 
   #gained(client: Client): void {
-    this.#attempt = 0;
+    this.#gainedAt = this.#options.clock.now();
     this.#isUp = true;
     this.#options.onUp(client);
   }
@@ -102,6 +105,7 @@ export class Link<Client extends RedisClient> {
     const { clock, random, onDown } = this.#options;
     const wasUp = this.#isUp;
     this.#isUp = false;
+    if (wasUp === true && clock.now() - this.#gainedAt >= STABLE_MS) this.#attempt = 1;
     if (!this.#isStopped)
       this.#cancelRetry = clock.after(retryDelayMs(Math.max(1, this.#attempt), random), () => this.start());
     if (wasUp !== false && !this.#isStopped) onDown(error);

@@ -8,8 +8,16 @@ const MAX_TEXT = 200;
  */
 export function storeErrorOf(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
-  const text = (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]?.slice(0, MAX_TEXT);
+  const text = textOf(error).split('\n', 1)[0]?.slice(0, MAX_TEXT);
   return new StoreError(reasonOf(error, text ?? ''), `Redis: ${text || 'no reason given'}`);
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // A cluster that cannot be reached at all says only with this what is wrong with its nodes.
+  const last =
+    'lastNodeError' in error && error.lastNodeError instanceof Error ? error.lastNodeError : undefined;
+  return last === undefined ? error.message : `${error.message} ${last.message}`;
 }
 
 function reasonOf(error: unknown, text: string): StoreErrorReason {

@@ -137,9 +137,17 @@ export class RedisStore implements Store {
     nodes: readonly { readonly id: NodeId; readonly facts: unknown }[],
     ttlMs: number,
   ): Promise<void> {
-    const encoded = nodes.map(({ id, facts }) => ({ id, json: encode(facts, `facts of node ${id}`) }));
+    const fitting: { readonly id: NodeId; readonly json: string }[] = [];
+    let refused: unknown;
+    for (const { id, facts } of nodes) {
+      try {
+        fitting.push({ id, json: encode(facts, `facts of node ${id}`) });
+      } catch (error) {
+        refused = error;
+      }
+    }
     await settled(
-      [...inBuckets(encoded, ({ id }) => id).values()].map((bucket) =>
+      [...inBuckets(fitting, ({ id }) => id).values()].map((bucket) =>
         this.#connection.script(
           SAVE_NODES,
           bucket.map(({ id }) => this.#keys.node(id)),
@@ -147,6 +155,8 @@ export class RedisStore implements Store {
         ),
       ),
     );
+    // One node's odd facts must not cost the others theirs.
+    if (refused !== undefined) throw refused;
   }
 
   async loadNodes(ids: readonly NodeId[]): Promise<readonly StoredNode[]> {

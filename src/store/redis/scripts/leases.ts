@@ -39,7 +39,7 @@ end
  * Returns as admit does.
  */
 export const CHANGE_LEASES: Script = {
-  name: 'wpChangeLeases',
+  name: 'changeLeases',
   keys: 3,
   lua: `${COMMON}
 local info, leases, counts = KEYS[1], KEYS[2], KEYS[3]
@@ -83,7 +83,7 @@ return 1
 
 /** As CHANGE_LEASES, but the changes are all puts, and what they do not name is gone. */
 export const REPLACE_LEASES: Script = {
-  name: 'wpReplaceLeases',
+  name: 'replaceLeases',
   keys: 3,
   lua: `${COMMON}
 local info, leases, counts = KEYS[1], KEYS[2], KEYS[3]
@@ -112,7 +112,7 @@ return 1
  * its own list is the only truth, and the number returned makes it send that.
  */
 export const BEAT: Script = {
-  name: 'wpBeat',
+  name: 'beat',
   keys: 3,
   lua: `${OWN_TYPE}
 local info, leases, counts = KEYS[1], KEYS[2], KEYS[3]
@@ -135,7 +135,7 @@ return held
 
 /** KEYS info, leases, counts   ARGV channel, replica as JSON */
 export const FORGET_LEASES: Script = {
-  name: 'wpForgetLeases',
+  name: 'forgetLeases',
   keys: 3,
   lua: `${COMMON}
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
@@ -146,7 +146,7 @@ return 1
 
 /** KEYS counts   ARGV most pairs   returns pair, running, … or false where the key is not what we write */
 export const READ_COUNTS: Script = {
-  name: 'wpReadCounts',
+  name: 'readCounts',
   keys: 1,
   lua: `
 local kind = redis.call('TYPE', KEYS[1]).ok

@@ -1,6 +1,8 @@
 /** A script of ours: runs atomically, and touches the keys of one cluster slot only. */
 export interface Script {
+  /** Also a metric label. */
   readonly name: string;
+  /** Undefined: as many as the caller gives. */
   readonly keys: number | undefined;
   readonly lua: string;
 }

@@ -12,7 +12,7 @@ end
  * Returns the places in the list of the nodes that are now the replica's.
  */
 export const CLAIM_POLLS: Script = {
-  name: 'wpClaimPolls',
+  name: 'claimPolls',
   keys: 1,
   lua: `${OWN_TYPE}${NOW}${OUTLIVE}${HOLDER}
 own(KEYS[1], 'hash')
@@ -37,7 +37,7 @@ return held
 
 /** KEYS owner   ARGV replica, node, … (no node: all that it has)   returns how many it had */
 export const RELEASE_POLLS: Script = {
-  name: 'wpReleasePolls',
+  name: 'releasePolls',
   keys: 1,
   lua: `${OWN_TYPE}${NOW}${HOLDER}
 own(KEYS[1], 'hash')

@@ -15,7 +15,7 @@ end
 
 /** KEYS seen (id -> expiry), info (id -> JSON)   ARGV id, JSON, ttl   returns the JSON of all that live */
 export const ANNOUNCE: Script = {
-  name: 'wpAnnounce',
+  name: 'announce',
   keys: 2,
   lua: `${OWN_TYPE}${NOW}${OUTLIVE}${LIVE}
 local seen, info = KEYS[1], KEYS[2]
@@ -35,7 +35,7 @@ return live(seen, info)
 
 /** KEYS seen   returns the ids of all that live, or false where the key is not what we write */
 export const LIVE_REPLICAS: Script = {
-  name: 'wpLiveReplicas',
+  name: 'liveReplicas',
   keys: 1,
   lua: `${NOW}
 local kind = redis.call('TYPE', KEYS[1]).ok
@@ -47,7 +47,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now(), '+inf', 'LIMIT', 0, 10
 
 /** KEYS seen, info   ARGV id */
 export const RETIRE: Script = {
-  name: 'wpRetire',
+  name: 'retire',
   keys: 2,
   lua: `${OWN_TYPE}
 own(KEYS[1], 'zset')

@@ -1,9 +1,12 @@
 import { MAX_VALUE_BYTES } from '../../limits.ts';
 import { NOW, OWN_TYPE, type Script } from './lua.ts';
 
+/** All documents of a kind together. */
+const MAX_DOCUMENTS_BYTES = 64 * 1024 * 1024;
+
 /** KEYS one per node   ARGV ttl, then the facts of each as JSON. Values are "<written at> <JSON>". */
 export const SAVE_NODES: Script = {
-  name: 'wpSaveNodes',
+  name: 'saveNodes',
   keys: undefined,
   lua: `${NOW}
 local at = string.format('%d ', now())
@@ -14,7 +17,7 @@ return #KEYS
 
 /** KEYS one per node   returns now, then each value; '' where there is none, '!' where it is not what we write. */
 export const LOAD_NODES: Script = {
-  name: 'wpLoadNodes',
+  name: 'loadNodes',
   keys: undefined,
   lua: `${NOW}
 local out = { string.format('%d', now()) }
@@ -34,7 +37,7 @@ return out
 
 /** KEYS documents of a kind   ARGV id, JSON */
 export const PUT_DOCUMENT: Script = {
-  name: 'wpPutDocument',
+  name: 'putDocument',
   keys: 1,
   lua: `${OWN_TYPE}
 own(KEYS[1], 'hash')
@@ -44,7 +47,7 @@ return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 
 /** KEYS documents of a kind   ARGV id   returns 1 where there was one */
 export const DELETE_DOCUMENT: Script = {
-  name: 'wpDeleteDocument',
+  name: 'deleteDocument',
   keys: 1,
   lua: `${OWN_TYPE}
 own(KEYS[1], 'hash')
@@ -54,17 +57,19 @@ return redis.call('HDEL', KEYS[1], ARGV[1])
 
 /** KEYS documents of a kind   returns id, JSON, …; '!' for a value, or false for a key, that is not what we write */
 export const READ_DOCUMENTS: Script = {
-  name: 'wpReadDocuments',
+  name: 'readDocuments',
   keys: 1,
   lua: `
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return {} end
 if kind ~= 'hash' then return false end
-local out = {}
+local out, left = {}, ${MAX_DOCUMENTS_BYTES}
 for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do
   if #id <= 1024 then
+    local bytes = redis.call('HSTRLEN', KEYS[1], id)
+    local isSane = bytes <= ${MAX_VALUE_BYTES} and bytes <= left
+    if isSane then left = left - bytes end
     out[#out + 1] = id
-    local isSane = redis.call('HSTRLEN', KEYS[1], id) <= ${MAX_VALUE_BYTES}
     out[#out + 1] = isSane and redis.call('HGET', KEYS[1], id) or '!'
   end
 end
