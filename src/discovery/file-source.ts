@@ -61,8 +61,9 @@ export class FileSource implements DiscoverySource {
     watcher.on('error', () => {});
     try {
       while (!signal.aborted) {
+        // Before the look: what changes while it goes on calls for another one.
+        wake = new AbortController();
         await this.#look(report);
-        wake = wake.signal.aborted ? new AbortController() : wake;
         await clock.sleep(LOOK_MS, AbortSignal.any([signal, wake.signal]));
       }
     } finally {

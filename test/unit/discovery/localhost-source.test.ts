@@ -9,7 +9,7 @@ import { MemoryLog } from '../../support/memory-log.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { type ScriptedNode, scriptedNode } from '../nodes/scripted-node.ts';
 
-const open: (() => Promise<void> | void)[] = [];
+const open: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
