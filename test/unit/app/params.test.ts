@@ -31,3 +31,8 @@ it('an empty configuration is the priors', async () => {
   expect(routingParams(config)).toEqual(DEFAULT_ROUTING);
   expect(fleetParams(config)).toEqual(DEFAULT_HEALTH);
 });
+
+it('a fleet that is polled seldom is not stale between its polls', async () => {
+  const { config } = await loadText('poll: { interval: 20s }');
+  expect(routingParams(config).freshMs).toBe(60_000);
+});
