@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
+import type { RecordedRequest } from '../../src/demo/request-log.ts';
 import { type SimulatedFleet, startFleet } from '../sim/fleet.ts';
 import { realEnvoy } from '../support/envoy.ts';
 import { figure, quantile } from '../support/figures.ts';
@@ -20,17 +21,22 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function setUp(
-  options: Partial<ReplicasOptions> & { readonly isRedisUp?: boolean } = {},
-): Promise<Setup> {
-  const fleet = await startFleet(4, QUICK);
+async function setUp({
+  isRedisUp = true,
+  slots = 64,
+  ...options
+}: Partial<ReplicasOptions> & {
+  readonly isRedisUp?: boolean;
+  readonly slots?: number;
+} = {}): Promise<Setup> {
+  const fleet = await startFleet(4, { ...QUICK, slots });
   cleanups.push(() => fleet.close());
   await Promise.all(fleet.nodes.map((node) => node.load(MODEL)));
   const redis = await startRedis(redisServer.path ?? '');
   cleanups.push(() => redis.stop());
-  if (options.isRedisUp === false) await redis.crash();
+  if (!isRedisUp) await redis.crash();
   const set = await startReplicas({
-    nodes: fleet.specs.map((spec) => ({ ...spec, slots: 64 })),
+    nodes: fleet.specs.map((spec) => ({ ...spec, slots })),
     redis: redis.url,
     config: BRISK,
     ...options,
@@ -60,6 +66,21 @@ function summary(samples: readonly Sample[]): Record<string, number> {
 function unrouted(samples: readonly Sample[]): number[] {
   const from = samples[0]?.sentAt ?? 0;
   return samples.filter((each) => !each.routed).map(({ sentAt }) => Math.round(sentAt - from));
+}
+
+/** How many of these requests a node ran at the same time at most. */
+function mostAtOnce(requests: readonly RecordedRequest[]): number {
+  const changes = requests.flatMap(({ startedAt, endedAt = Number.POSITIVE_INFINITY }) => [
+    { at: startedAt, by: 1 },
+    { at: endedAt, by: -1 },
+  ]);
+  let running = 0;
+  let most = 0;
+  for (const { by } of changes.sort((a, b) => a.at - b.at || a.by - b.by)) {
+    running += by;
+    most = Math.max(most, running);
+  }
+  return most;
 }
 
 /** Requests that run through either Envoy now, as both replicas count them. */
@@ -115,6 +136,30 @@ describeReal(await realEnvoy(), 'two control planes that share a Redis', () => {
   describeReal(redisServer, 'behind real Envoys', () => {
     it('see the same requests in flight, whichever Envoy they come through and whichever replica routed them', async () => {
       await expectSameInflight(await setUp({ envoys: 2 }), 12);
+    });
+
+    it('F18: do not both fill the same free slot: the most that a node ever runs is its slots and two', async () => {
+      const slots = 4;
+      const { set, fleet } = await setUp({ envoys: 2, slots });
+      fleet.clearRequests();
+      // Twelve clients, six at each Envoy, on sixteen slots.
+      const clients = set.envoys.flatMap(({ url }) => Array.from({ length: 6 }, () => url));
+      const body = generateBody(MODEL, 1_024, { tokens: 40 });
+      const until = performance.now() + 6_000;
+      const samples: Sample[] = [];
+      await Promise.all(
+        clients.map(async (url, client) => {
+          while (performance.now() < until) samples.push(await sample(url + GENERATE, client, body));
+        }),
+      );
+      expect(failures(samples)).toEqual([]);
+      const most = fleet.nodes.map((node) => mostAtOnce(node.inferenceRequests));
+      figure('F18 two Envoys with a control plane each, 12 clients on 4 nodes of 4 slots', {
+        ...summary(samples),
+        mostOnOneNode: Math.max(...most),
+      });
+      expect(Math.max(...most)).toBeLessThanOrEqual(slots + 2);
+      await set.waitUntilIdle();
     });
 
     it('poll each node once between them, and hand over to one that joins later', async () => {
