@@ -53,8 +53,10 @@ export interface SharedFactsOptions {
 }
 
 interface Saved {
-  readonly models: unknown;
-  readonly resident: string;
+  readonly models: NodeRecord['models'];
+  readonly resident: NodeRecord['resident'];
+  /** What of `resident` others need to know: when a model expires changes with every request. */
+  readonly memory: string;
   readonly status: string;
   readonly address: string | undefined;
   readonly at: number;
@@ -105,8 +107,9 @@ export class SharedFacts {
     for (const record of fleet.nodes.values()) {
       const { spec, health } = record;
       if (!isOurs(spec.id) || health.status === 'unknown') continue;
-      const saved = summary(record, now);
-      if (isDue(this.#saved.get(spec.id), saved)) due.push({ record, saved });
+      const before = this.#saved.get(spec.id);
+      const saved = summary(record, before, now);
+      if (isDue(before, saved)) due.push({ record, saved });
     }
     for (let from = 0; from < due.length; from += AT_ONCE) {
       const part = due.slice(from, from + AT_ONCE);
@@ -127,25 +130,25 @@ export class SharedFacts {
   }
 }
 
-function summary(record: NodeRecord, at: number): Saved {
-  // When a model expires changes with every request; nobody needs that from here.
-  const resident = [...record.resident.values()].map(
-    (model) => `${model.key} ${model.digest} ${model.vramBytes}`,
-  );
-  return {
-    models: record.models,
-    resident: resident.join('\n'),
-    status: record.health.status,
-    address: record.address,
-    at,
-  };
+function summary(
+  { models, resident, health, address }: NodeRecord,
+  before: Saved | undefined,
+  at: number,
+): Saved {
+  const memory =
+    before?.resident === resident
+      ? before.memory
+      : [...resident.values()]
+          .map(({ key, digest, vramBytes }) => `${key} ${digest} ${vramBytes}`)
+          .join('\n');
+  return { models, resident, memory, status: health.status, address, at };
 }
 
 function isDue(before: Saved | undefined, now: Saved): boolean {
   return (
     before === undefined ||
     before.models !== now.models ||
-    before.resident !== now.resident ||
+    before.memory !== now.memory ||
     before.status !== now.status ||
     before.address !== now.address ||
     now.at - before.at >= RENEW_MS
