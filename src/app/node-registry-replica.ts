@@ -9,7 +9,7 @@ import {
   readDocument,
   restoredEntry,
 } from './node-registry-documents.ts';
-import type { Decision, Entry } from './node-registry-entry.ts';
+import { type Decision, type Entry, placeOf } from './node-registry-entry.ts';
 import { isInFleet, type NodeTable } from './node-registry-table.ts';
 import type { NodeRegistryOptions } from './node-registry-types.ts';
 import { type Candidate, NodeAdminError } from './registry-types.ts';
@@ -214,6 +214,8 @@ export class RegistryReplica {
     const { decision } = document;
     if (decision !== undefined && decision.at > (known.decision?.at ?? '')) this.#obey(known, decision);
     else if (known.decision !== undefined && known.decision.at > (decision?.at ?? '')) this.changed(known);
+    if (document.firstSeenAt < known.firstSeenAt) known.firstSeenAt = document.firstSeenAt;
+    if (document.id !== known.id) this.#takeName(known, document.id);
     if (known.state === 'removed') return;
     const isNewer = document.changedAt > known.changedAt;
     if (document.state === 'left') {
@@ -223,7 +225,10 @@ export class RegistryReplica {
     }
     if (document.state !== 'member' || document.needsSource) return;
     // Another replica has proven it, and knows better where an agent is that reported there.
-    const isProven = known.state === 'candidate' || (candidate.source === 'agent' && isNewer);
+    const isElsewhere = placeOf(candidate.url) !== placeOf((known.active ?? known.latest).url);
+    // Two replicas heard of two addresses in the same millisecond: the store decides for both.
+    const isTied = isElsewhere && document.changedAt === known.changedAt;
+    const isProven = known.state === 'candidate' || (candidate.source === 'agent' && (isNewer || isTied));
     if (!isProven || this.#table.clash(known, candidate, [], () => undefined) !== undefined) return;
     known.latest = candidate;
     this.#table.place(known, candidate);
@@ -235,18 +240,24 @@ export class RegistryReplica {
   /** Takes a stored node in; where two have one name, the older keeps it, on every replica. */
   #adopt(entry: Entry): void {
     const holder = this.#table.byId(entry.id);
-    this.#table.add(entry);
-    if (holder === undefined && this.#table.configuredNode(entry.id) === undefined) return;
-    const isOlder =
-      holder !== undefined &&
-      (entry.firstSeenAt === holder.firstSeenAt
-        ? entry.key < holder.key
-        : entry.firstSeenAt < holder.firstSeenAt);
     const wanted = entry.id;
-    const loser = isOlder ? holder : entry;
+    this.#table.add(entry);
+    if (holder !== undefined || this.#table.configuredNode(wanted) !== undefined)
+      this.#takeName(entry, wanted);
+  }
+
+  /** What the store says is the name. Where another has it, the older one keeps it: the same on every replica. */
+  #takeName(entry: Entry, wanted: NodeId): void {
+    const holder = this.#table.byId(wanted);
+    const isFree = this.#table.configuredNode(wanted) === undefined;
+    if (isFree && (holder === undefined || holder === entry)) {
+      this.#table.rename(entry, wanted);
+      return;
+    }
+    const loser = isFree && holder !== undefined && isOlder(entry, holder) ? holder : entry;
     this.#table.rename(loser, this.#table.otherName(loser));
-    if (isOlder) this.#table.rename(entry, wanted);
     this.changed(loser);
+    if (loser !== entry) this.#table.rename(entry, wanted);
   }
 
   #obey(entry: Entry, decision: Decision): void {
@@ -273,6 +284,10 @@ export class RegistryReplica {
       'a document of the node registry in the store is not what Warmpath writes; it is ignored',
     );
   }
+}
+
+function isOlder(a: Entry, b: Entry): boolean {
+  return a.firstSeenAt === b.firstSeenAt ? a.key < b.key : a.firstSeenAt < b.firstSeenAt;
 }
 
 function isRegistryNews(body: unknown): boolean {
