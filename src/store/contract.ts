@@ -83,7 +83,11 @@ export interface Store {
   /** Called at each change of `state`. The function returned ends it. */
   onState(listener: (state: StoreState) => void): () => void;
 
-  /** Applies the changes in order and tells the other replicas the resulting counts at once (see LeaseCounts). */
+  /**
+   * Applies the changes in order and tells the other replicas the resulting counts at once (see LeaseCounts). What was
+   * applied of a call that was rejected is unknown: `replaceLeases` puts it right. A replica's leases are counted from
+   * its first heartbeat on.
+   */
   changeLeases(replica: ReplicaId, changes: readonly LeaseChange[]): Promise<void>;
   /** Makes these the replica's only leases, and tells the others: reconciliation replaces, it never adds. */
   replaceLeases(replica: ReplicaId, leases: readonly Lease[]): Promise<void>;
@@ -114,7 +118,7 @@ export interface Store {
   /** True the first time within `ttlMs` that this value is claimed by anybody: a guard against replays. */
   claimOnce(value: string, ttlMs: number): Promise<boolean>;
 
-  /** To the other replicas; lost where they are not connected now. */
+  /** To the other replicas; lost where they are not connected now: whoever was not `up` reads everything again. */
   publish(message: StoreMessage): Promise<void>;
   /** Messages of other replicas that concern `replica`. The function returned ends it. */
   subscribe(replica: ReplicaId, listener: (message: StoreMessage) => void): () => void;
