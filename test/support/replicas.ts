@@ -24,6 +24,8 @@ export interface ReplicasOptions {
   readonly waitForReplicas?: boolean;
   /** Further configuration of every replica, as in the YAML file. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** The same of one replica only. */
+  readonly each?: (index: number) => Readonly<Record<string, unknown>>;
 }
 
 /** One `warmpath serve`. It can be killed, stopped and started again; its addresses stay. */
@@ -192,7 +194,7 @@ export class Replicas {
 
 /** Starts replicas and Envoys on free loopback ports; returns when all replicas are ready and each Envoy is routed. */
 export async function startReplicas(options: ReplicasOptions): Promise<Replicas> {
-  const { nodes, redis, count = 2, envoys: envoyCount = 1, config = {} } = options;
+  const { nodes, redis, count = 2, envoys: envoyCount = 1, config = {}, each = () => ({}) } = options;
   const envoyPath = await requireEnvoy();
   const dirs = Array.from({ length: count }, () => tempDir('wp-rep-'));
   const grpc = dirs.map(({ path }) => `unix:${join(path, 'grpc.sock')}`);
@@ -210,6 +212,7 @@ export async function startReplicas(options: ReplicasOptions): Promise<Replicas>
       replicas: grpc.filter((_, other) => other !== index),
       ...(redis === undefined ? {} : { store: { url: redis } }),
       ...config,
+      ...each(index),
     };
     writeFileSync(file, stringify(settings));
     replicas.push(new Replica(index, { adminUrl: `http://127.0.0.1:${adminPort}`, stateDir: path, file }));
