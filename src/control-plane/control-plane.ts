@@ -67,6 +67,8 @@ export class ControlPlane {
   #config: Config;
   #routing: RoutingParams;
   #envoy: EnvoyInfo | undefined;
+  /** Envoys were told that they may ask; some still do while we drain. */
+  #isOffered = false;
   #grpc: GrpcServer | undefined;
   readonly #options: ControlPlaneOptions;
   readonly #group = new RunGroup();
@@ -215,7 +217,7 @@ export class ControlPlane {
       pollerOf: (node) => sharing.pollerOf(node),
       alarms: this.alarms,
       clock,
-      unreadyReasons: () => this.readiness.reasons(),
+      unreadyReasons: () => this.#unreadyReasons(),
       envoy: () => this.#envoy,
     });
     this.#admin = createAdminServer(view, {
@@ -334,23 +336,37 @@ export class ControlPlane {
     this.#agents.update(members);
   }
 
-  /** Some Envoy that may ask us knows the nodes, from us or from another replica. */
-  get #isHeard(): boolean {
-    return this.#publisher.isHeard || this.#sharing.isEnvoyElsewhere();
+  /** The Envoys that ask us may have their endpoints from another replica. */
+  get #hasPeers(): boolean {
+    return this.#config.replicas.length > 0;
   }
 
-  /** Beside other replicas an Envoy that never comes to us for its endpoints has them from one of these by then. */
+  /** Beside other replicas an Envoy that did not come to us for its endpoints has them from one of these by then. */
   get #canRoute(): boolean {
-    return this.#isHeard || (this.#config.replicas.length > 0 && this.#grpc?.isReady === true);
+    return this.#publisher.isHeard || (this.#hasPeers && this.#isOffered);
+  }
+
+  /** Who restarts replicas one after the other goes by this: the next may go only when Envoy asks this one. */
+  #unreadyReasons(): readonly string[] {
+    const reasons = this.readiness.reasons();
+    if (reasons.length > 0 || !this.#hasPeers || this.#isOffered) return reasons;
+    return ['waiting for an Envoy to take the nodes from this replica or from another'];
   }
 
   /** Turns healthy, so that Envoy asks us: not before it has the nodes that our answers will name. */
   async #askForRequests(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    const deadline = clock.now() + (this.config.replicas.length > 0 ? DELIVERY_ELSEWHERE_MS : DELIVERY_MS);
-    while (!signal.aborted && !this.#isHeard && clock.now() < deadline)
-      await clock.sleep(DELIVERY_CHECK_MS, signal);
-    if (!signal.aborted) this.#grpc?.setReady(true);
+    const startedAt = clock.now();
+    const isDue = (): boolean => {
+      const waitedMs = clock.now() - startedAt;
+      if (this.#publisher.isHeard) return true;
+      if (!this.#hasPeers) return waitedMs >= DELIVERY_MS;
+      return waitedMs >= (this.#sharing.isEnvoyElsewhere() ? DELIVERY_MS : DELIVERY_ELSEWHERE_MS);
+    };
+    while (!signal.aborted && !isDue()) await clock.sleep(DELIVERY_CHECK_MS, signal);
+    if (signal.aborted) return;
+    this.#isOffered = true;
+    this.#grpc?.setReady(true);
   }
 
   async #listenAdmin(): Promise<void> {
