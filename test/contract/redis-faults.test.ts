@@ -360,11 +360,11 @@ describeReal(redisServer, 'a Redis that fails', (program) => {
     const { store } = open();
     await isUp(store);
     await store.changeLeases('a', [put('before its first heartbeat')]);
-    await store.heartbeat(info('b'), 1_000);
+    await store.heartbeat(info('b'), LONG);
     await store.replaceLeases('b', [{ id: '1', node: 'n1', model: 'm' }]);
-    await store.claimPolls('b', ['n1'], 1_000);
-    await store.saveNodes([{ id: 'n1', facts: 1 }], 1_000);
-    await store.claimOnce('nonce', 1_000);
+    await store.claimPolls('b', ['n1'], LONG);
+    await store.saveNodes([{ id: 'n1', facts: 1 }], LONG);
+    await store.claimOnce('nonce', LONG);
     await store.putDocument('drains', 'n1', {});
     const keys = await keysOf(redis);
     const lasting = [];
