@@ -9,7 +9,7 @@ import { Connection } from './redis/connection.ts';
 import { Keys } from './redis/keys.ts';
 import { RedisStore } from './redis/redis-store.ts';
 import { RejectedValues } from './redis/rejected-values.ts';
-import { exposureOf, redisTarget } from './redis/target.ts';
+import { redisTarget } from './redis/target.ts';
 import { NO_TELEMETRY, type StoreTelemetry } from './telemetry.ts';
 
 export interface StoreOptions {
@@ -30,8 +30,6 @@ export function createStore(config: StoreConfig, options: StoreOptions): Store {
   if (config.kind === 'memory')
     return new MemoryStore(clock, { file: new DocumentFile(join(stateDir, 'documents.json'), log) });
   const target = redisTarget(config);
-  const exposure = exposureOf(target);
-  if (exposure !== undefined) log.warn({}, exposure);
   const keys = new Keys(config.keyPrefix);
   const rejected = new RejectedValues(log, telemetry);
   const connection = new Connection({

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import type { StoreConfig } from '../../config/config.ts';
 import type { Endpoint, RedisTarget } from './client.ts';
 
@@ -24,17 +23,6 @@ export function redisTarget(config: StoreConfig): RedisTarget {
   return { ...shared, kind: 'single', endpoints: [endpointOf(url)] };
 }
 
-/** Why others on the network could read or change what is in Redis; undefined where they cannot. */
-export function exposureOf({ endpoints, tls, password }: RedisTarget): string | undefined {
-  if (endpoints.every(({ host }) => isLoopback(host))) return undefined;
-  const lacks = [...(tls === undefined ? ['TLS'] : []), ...(password === undefined ? ['a password'] : [])];
-  if (lacks.length === 0) return undefined;
-  return (
-    `Redis at ${endpoints[0].host} is used without ${lacks.join(' and without ')}: whoever reaches it can read ` +
-    'what the fleet does and change where requests go. Use rediss:// and an ACL user; docs/redis.md shows how'
-  );
-}
-
 function endpointOf(url: URL): Endpoint {
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port === '' ? 6379 : Number(url.port) };
 }
@@ -55,9 +43,4 @@ function readCa(path: string): string {
       cause: error,
     });
   }
-}
-
-function isLoopback(host: string): boolean {
-  if (host === 'localhost' || host.endsWith('.localhost') || host === '::1') return true;
-  return isIP(host) === 4 && host.startsWith('127.');
 }
