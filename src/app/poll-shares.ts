@@ -13,6 +13,7 @@ const TAKEOVER_SPREAD = 0.25;
 const HANDOVER_SHARE = 0.34;
 /** What was taken over lately is kept: whoever should have it may be the one that died. */
 const KEEP_MS = REPLICA_TTL_MS + 1_000;
+const UNWANTED_MS = 60_000;
 /** Nodes asked for at one renewal beyond those held. */
 const MAX_ASKED = 2_000;
 const NOBODY_YET = '';
@@ -40,6 +41,8 @@ export class PollShares {
   readonly #held = new Map<NodeId, number>();
   readonly #ours = new Set<NodeId>();
   readonly #elsewhere = new Map<NodeId, { readonly by: ReplicaId; readonly at: number }>();
+  /** Nodes that were given away and that nobody has polled since. */
+  readonly #given = new Set<NodeId>();
   #replicas = 1;
   #claimedAt = Number.NEGATIVE_INFINITY;
 
@@ -63,6 +66,7 @@ export class PollShares {
   }
 
   polledElsewhere(node: NodeId, by: ReplicaId): void {
+    this.#given.delete(node);
     this.#elsewhere.set(node, { by, at: this.#options.clock.now() });
   }
 
@@ -84,7 +88,7 @@ export class PollShares {
     this.#forget(new Set(nodes));
     try {
       await this.#handOver(nodes.length);
-      const room = Math.max(0, Math.floor(nodes.length / this.#replicas) - this.#held.size);
+      const room = this.#room(nodes.length);
       const { orphans, others } = this.#unheld(nodes);
       const asked = [...this.#held.keys(), ...orphans, ...(room > 0 ? others : [])];
       const claimed = new Set(await store.claimPolls(replica, asked, this.#ttl()));
@@ -94,16 +98,45 @@ export class PollShares {
       const now = clock.now();
       this.#claimedAt = now;
       for (const node of this.#held.keys()) if (!claimed.has(node)) this.#held.delete(node);
-      for (const node of claimed) if (!this.#held.has(node)) this.#held.set(node, now);
+      for (const node of claimed) {
+        if (this.#held.has(node)) continue;
+        // Nobody wanted it: it is not offered again at once.
+        this.#held.set(node, this.#given.delete(node) ? now + UNWANTED_MS : now);
+      }
     } catch {
       // Claims still hold for their time; after it, everybody polls everything.
     }
     this.#apply(nodes);
   }
 
+  /** How many more nodes would be fair. One more than the least where somebody else has more than the most. */
+  #room(count: number): number {
+    const most = Math.ceil(count / this.#replicas);
+    const isUneven = Math.max(0, ...this.#sharesElsewhere()) > most;
+    const share = isUneven ? most : Math.floor(count / this.#replicas);
+    return Math.max(0, share - this.#held.size);
+  }
+
+  /** How many more than fair are held. The most counts as too many where somebody else has less than the least. */
+  #surplus(count: number): number {
+    const least = Math.floor(count / this.#replicas);
+    const shares = this.#sharesElsewhere();
+    const isUneven = shares.length < this.#replicas - 1 ? least > 0 : shares.some((share) => share < least);
+    const share = isUneven ? least : Math.ceil(count / this.#replicas);
+    return this.#held.size - share;
+  }
+
+  /** Nodes of each other replica that polls any. */
+  #sharesElsewhere(): number[] {
+    const shares = new Map<ReplicaId, number>();
+    for (const [node, { by }] of this.#elsewhere)
+      if (by !== NOBODY_YET && !this.#held.has(node)) shares.set(by, (shares.get(by) ?? 0) + 1);
+    return [...shares.values()];
+  }
+
   async #handOver(count: number): Promise<void> {
     const { store, replica, clock } = this.#options;
-    const surplus = this.#held.size - Math.ceil(count / this.#replicas);
+    const surplus = this.#surplus(count);
     if (surplus <= 0 || this.#replicas < 2) return;
     const now = clock.now();
     const old = [...this.#held].filter(([, since]) => now - since >= KEEP_MS).map(([node]) => node);
@@ -112,6 +145,7 @@ export class PollShares {
     await store.releasePolls(replica, given);
     for (const node of given) {
       this.#held.delete(node);
+      this.#given.add(node);
       // Not ours to claim again at once: somebody with room is about to.
       this.#elsewhere.set(node, { by: NOBODY_YET, at: now + this.#ttl() });
     }
@@ -149,7 +183,8 @@ export class PollShares {
   #forget(nodes: ReadonlySet<NodeId>): void {
     for (const map of [this.#held, this.#elsewhere])
       for (const node of map.keys()) if (!nodes.has(node)) map.delete(node);
-    for (const node of this.#ours) if (!nodes.has(node)) this.#ours.delete(node);
+    for (const set of [this.#ours, this.#given])
+      for (const node of set) if (!nodes.has(node)) set.delete(node);
   }
 
   #interval(): number {

@@ -174,6 +174,24 @@ describe('polls that replicas share', () => {
     expect(Math.max(...it.gaps.values())).toBeLessThanOrEqual(2 * INTERVAL_MS);
   });
 
+  it('stay with whom they are where somebody else wants none, but for a try a minute', async () => {
+    const it = scene(4);
+    const a = it.join('a');
+    await it.pass(6_000);
+    a.shares.setReplicas(2);
+    let handedOver = 0;
+    for (let second = 0; second < 120; second += 1) {
+      const before = a.polling.size;
+      a.shares.setReplicas(2);
+      await it.pass(750);
+      a.shares.setReplicas(2);
+      await it.pass(250);
+      handedOver += Math.max(0, before - a.polling.size);
+    }
+    expect(handedOver).toBeLessThanOrEqual(8);
+    expect(a.polling.size).toBeGreaterThanOrEqual(2);
+  });
+
   it('follow a list that changes', async () => {
     const it = scene(4);
     it.join('a');
@@ -216,10 +234,15 @@ describe('polls that replicas share', () => {
             else for (const { line } of it.pollers.slice(1)) line.isUp = each !== 'cut';
           }
           for (const { line } of it.pollers) line.isUp = true;
-          await it.pass(2 * SETTLE_MS);
+          await it.pass(6 * SETTLE_MS);
           expect(it.pollersOf()).toEqual(it.nodes.map(() => 1));
           const sizes = it.pollers.map(({ polling }) => polling.size);
           expect(Math.max(...sizes)).toBeLessThanOrEqual(Math.ceil(nodes / it.pollers.length));
+          expect(Math.min(...sizes)).toBeGreaterThanOrEqual(Math.floor(nodes / it.pollers.length));
+          // And so it stays: nobody gives and takes for ever.
+          it.gaps.clear();
+          await it.pass(10_000);
+          expect(Math.max(...it.gaps.values())).toBeLessThanOrEqual(INTERVAL_MS);
           for (const poller of it.pollers) poller.stop.abort();
         },
       ),
