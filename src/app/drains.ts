@@ -19,7 +19,10 @@ const CHECK_MS = 100;
 const QUIET_MS = 2_000;
 
 export interface DrainsOptions {
-  readonly store: Pick<Store, 'documents' | 'putDocument' | 'deleteDocument' | 'publish' | 'subscribe'>;
+  readonly store: Pick<
+    Store,
+    'isShared' | 'state' | 'documents' | 'putDocument' | 'deleteDocument' | 'publish' | 'subscribe'
+  >;
   readonly replica: string;
   readonly fleet: Pick<Fleet, 'nodes' | 'observe' | 'onEndpointChange'>;
   readonly registry: Pick<NodeRegistry, 'get' | 'list' | 'remove'>;

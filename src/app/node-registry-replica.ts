@@ -13,6 +13,7 @@ import { type Decision, type Entry, placeOf } from './node-registry-entry.ts';
 import { isInFleet, type NodeTable } from './node-registry-table.ts';
 import type { NodeRegistryOptions } from './node-registry-types.ts';
 import { type Candidate, NodeAdminError } from './registry-types.ts';
+import { StoreTrouble } from './store-trouble.ts';
 
 const TICK_MS = 100;
 /** The store is read again this often; a message of another replica brings that forward. */
@@ -42,14 +43,20 @@ export class RegistryReplica {
   readonly #stored = new Set<string>();
   readonly #owners = new Map<NodeId, string>();
   readonly #bad = new Set<string>();
+  readonly #trouble: StoreTrouble;
   #isBehind = false;
-  #isFailing = false;
 
   constructor(options: NodeRegistryOptions, table: NodeTable, onChange: () => void, onLeave: OnLeave) {
     this.#options = options;
     this.#table = table;
     this.#onChange = onChange;
     this.#onLeave = onLeave;
+    this.#trouble = new StoreTrouble({
+      ...options,
+      failing:
+        'the node registry cannot be kept in the store for now; this replica goes on with what it knows',
+      over: 'the node registry is kept in the store again',
+    });
   }
 
   /** The key that answers for a configured node. */
@@ -108,15 +115,9 @@ export class RegistryReplica {
     try {
       await this.#flush();
       await this.#merge(await this.#options.store.documents('registry'));
-      if (this.#isFailing) this.#options.log.info({}, 'the node registry is kept in the store again');
-      this.#isFailing = false;
+      this.#trouble.over();
     } catch (error) {
-      if (!this.#isFailing)
-        this.#options.log.warn(
-          { err: error },
-          'the node registry cannot be kept in the store for now; this replica goes on with what it knows',
-        );
-      this.#isFailing = true;
+      this.#trouble.met(error);
     }
   }
 
@@ -129,8 +130,8 @@ export class RegistryReplica {
     let pauseMs = 0;
     while (!signal.aborted) {
       const age = clock.now() - syncedAt;
-      const isDue = age >= (this.#isFailing ? RESYNC_MS / 10 : RESYNC_MS);
-      const isNews = this.#isBehind || (this.#pending.size > 0 && !this.#isFailing);
+      const isDue = age >= (this.#trouble.isPresent ? RESYNC_MS / 10 : RESYNC_MS);
+      const isNews = this.#isBehind || (this.#pending.size > 0 && !this.#trouble.isPresent);
       // A large registry takes its time to read: news that keep coming cost a twentieth of it at most.
       if (isDue || (isNews && age >= pauseMs)) {
         this.#isBehind = false;

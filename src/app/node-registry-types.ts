@@ -24,7 +24,10 @@ export interface RegistryPolicy {
 }
 
 export interface NodeRegistryOptions {
-  readonly store: Pick<Store, 'documents' | 'putDocument' | 'deleteDocument' | 'publish' | 'subscribe'>;
+  readonly store: Pick<
+    Store,
+    'isShared' | 'state' | 'documents' | 'putDocument' | 'deleteDocument' | 'publish' | 'subscribe'
+  >;
   readonly replica: string;
   readonly clock: Clock;
   readonly log: Log;

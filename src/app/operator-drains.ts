@@ -4,6 +4,7 @@ import { type DrainDocument, drainOf, readDrainDocument } from './drain-document
 import type { Log } from './log.ts';
 import type { Clock } from './ports.ts';
 import { NodeAdminError } from './registry-types.ts';
+import { StoreTrouble } from './store-trouble.ts';
 
 /** How long the end of a drain is remembered, for replicas that were away. */
 const KEEP_ENDED_MS = 24 * 3_600_000;
@@ -11,7 +12,7 @@ const KEEP_ENDED_MS = 24 * 3_600_000;
 const MAX_DOCUMENTS = 20_000;
 
 export interface OperatorDrainsOptions {
-  readonly store: Pick<Store, 'documents' | 'putDocument' | 'deleteDocument'>;
+  readonly store: Pick<Store, 'isShared' | 'state' | 'documents' | 'putDocument' | 'deleteDocument'>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -21,16 +22,21 @@ export class OperatorDrains {
   readonly #options: OperatorDrainsOptions;
   readonly #known = new Map<NodeId, DrainDocument>();
   readonly #bad = new Set<string>();
+  readonly #trouble: StoreTrouble;
   #writes = 0;
-  #isFailing = false;
 
   constructor(options: OperatorDrainsOptions) {
     this.#options = options;
+    this.#trouble = new StoreTrouble({
+      ...options,
+      failing: 'drains cannot be read from the store for now; those known stay as they are',
+      over: 'drains are read from the store again',
+    });
   }
 
   /** Whether the store did not answer when it was last read. */
   get isFailing(): boolean {
-    return this.#isFailing;
+    return this.#trouble.isPresent;
   }
 
   of(node: NodeId): Drain | undefined {
@@ -71,22 +77,16 @@ export class OperatorDrains {
 
   /** Reads what all replicas wrote; answers the nodes of which something has changed. Never rejects. */
   async sync(): Promise<ReadonlySet<NodeId>> {
-    const { store, log } = this.#options;
+    const { store } = this.#options;
     try {
       const writes = this.#writes;
       const documents = await store.documents('drains');
       // Something was written meanwhile: what was read may be older.
       const changed = writes === this.#writes ? await this.#take(documents) : new Set<NodeId>();
-      if (this.#isFailing) log.info({}, 'drains are read from the store again');
-      this.#isFailing = false;
+      this.#trouble.over();
       return changed;
     } catch (error) {
-      if (!this.#isFailing)
-        log.warn(
-          { err: error },
-          'drains cannot be read from the store for now; those known stay as they are',
-        );
-      this.#isFailing = true;
+      this.#trouble.met(error);
       return new Set();
     }
   }

@@ -13,7 +13,7 @@ import { spec } from '../fleet/builders.ts';
 /** The part of the store that drains and the registry use. */
 export type DocumentStore = Pick<
   Store,
-  'documents' | 'putDocument' | 'deleteDocument' | 'publish' | 'subscribe'
+  'isShared' | 'state' | 'documents' | 'putDocument' | 'deleteDocument' | 'publish' | 'subscribe'
 >;
 
 /** One replica as far as drains go: the real fleet, registry and drains over a store that others may share. */
@@ -98,6 +98,8 @@ export class DrainBench {
 /** The same store, but for some methods. */
 export function storeWith(store: DocumentStore, fields: Partial<DocumentStore>): DocumentStore {
   return {
+    isShared: store.isShared,
+    state: store.state,
     documents: (kind) => store.documents(kind),
     putDocument: (kind, id, value) => store.putDocument(kind, id, value),
     deleteDocument: (kind, id) => store.deleteDocument(kind, id),
