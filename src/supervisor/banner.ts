@@ -23,7 +23,7 @@ export function banner({ version, envoyVersion, config, nodes }: BannerFacts): s
     '',
     `  clients   ${client}  (Ollama and OpenAI API; other machines: OLLAMA_HOST=http://<this machine>:${config.listen.port})`,
     `  operators ${admin}/status  /metrics  /healthz  /readyz`,
-    ...nodeLines(nodes),
+    ...nodeLines(nodes, config),
     '',
     `  try       curl ${client}/api/tags`,
     `            npx warmpath status${flag}`,
@@ -32,7 +32,12 @@ export function banner({ version, envoyVersion, config, nodes }: BannerFacts): s
   ].join('\n');
 }
 
-function nodeLines(nodes: readonly NodeSummary[]): string[] {
+function nodeLines(nodes: readonly NodeSummary[], { agents, discovery }: Config): string[] {
+  if (nodes.length === 0 && (agents.listen !== undefined || discovery.sources.length > 0)) {
+    return [
+      '  nodes     none yet: clients get 503 until one is found or an agent joins; see npx warmpath nodes list',
+    ];
+  }
   if (nodes.length === 0) {
     return [
       '  nodes     none: clients get 503 until there is one. Add --node http://HOST:11434, or try --demo',
@@ -47,10 +52,10 @@ function nodeLines(nodes: readonly NodeSummary[]): string[] {
 
 function describe({ status, models, warm, failure }: NodeSummary): string {
   if (failure !== undefined && status !== 'ready' && status !== 'draining') return REMEDY[failure];
-  const count = models === 1 ? '1 model' : `${models} models`;
   const state = status === 'unknown' ? 'no answer yet' : status;
   if (models === 0 && status === 'ready') return 'ready, but it has no models: run `ollama pull` there';
-  return `${state}, ${count}${warm.length > 0 ? `, warm: ${warm.join(', ')}` : ''}`;
+  const count = models === undefined ? '' : models === 1 ? ', 1 model' : `, ${models} models`;
+  return `${state}${count}${warm.length > 0 ? `, warm: ${warm.join(', ')}` : ''}`;
 }
 
 const OLLAMA_HOST = 'is Ollama running there, with OLLAMA_HOST=0.0.0.0, and no firewall between?';

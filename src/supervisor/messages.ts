@@ -18,7 +18,8 @@ export interface NodeSummary {
   readonly id: string;
   readonly url: string;
   readonly status: NodeStatus;
-  readonly models: number;
+  /** Undefined: it has not been heard yet. */
+  readonly models: number | undefined;
   readonly warm: readonly string[];
   readonly failure: FailureReason | undefined;
 }

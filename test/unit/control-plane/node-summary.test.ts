@@ -20,7 +20,7 @@ it('sums each node up for the banner: where it is, how it is, what it has', () =
   fleet.observe('n2', { kind: 'poll_failed', reason: 'dns', detail: 'ENOTFOUND' });
   expect(nodeSummaries(fleet)).toMatchObject([
     { id: 'n1', url: 'https://[fd00::1]:443', status: 'ready', models: 2, warm: ['A'], failure: undefined },
-    { id: 'n2', url: 'http://10.0.0.1:11434', models: 0, warm: [], failure: 'dns' },
+    { id: 'n2', url: 'http://10.0.0.1:11434', models: undefined, warm: [], failure: 'dns' },
     { id: 'n3', status: 'draining' },
   ]);
 });

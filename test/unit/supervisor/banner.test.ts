@@ -41,6 +41,15 @@ describe('the banner', () => {
     expect(await shown([])).toContain('none: clients get 503 until there is one. Add --node');
   });
 
+  it.each([
+    'discovery: { sources: [{ kind: mdns }] }',
+    'agents: { listen: 127.0.0.1:9412, joinToken: abcdefghijklmnopqrst }',
+  ])('asks for no --node where nodes come by themselves: %s', async (text) => {
+    const said = await shown([], text);
+    expect(said).toContain('none yet');
+    expect(said).not.toContain('--node');
+  });
+
   it('suggests a model that is warm', async () => {
     expect(await shown([{}, { warm: ['llama3:8b'] }])).toContain('npx warmpath explain llama3:8b');
     expect(await shown([{}])).toContain('npx warmpath explain MODEL');
@@ -50,7 +59,8 @@ describe('the banner', () => {
     { node: { models: 1 }, want: 'ready, 1 model' },
     { node: { warm: ['a', 'b'] }, want: 'ready, 2 models, warm: a, b' },
     { node: { models: 0 }, want: 'ready, but it has no models: run `ollama pull` there' },
-    { node: { status: 'unknown', models: 0 }, want: 'no answer yet, 0 models' },
+    { node: { models: undefined, warm: ['a'] }, want: 'ready, warm: a\n' },
+    { node: { status: 'unknown', models: undefined }, want: 'no answer yet\n' },
     { node: { status: 'draining', failure: 'refused' }, want: 'draining, 2 models' },
     { node: { status: 'ready', failure: 'refused' }, want: 'ready, 2 models' },
     { node: { status: 'down', failure: 'refused' }, want: 'refuses connections: is Ollama running there' },
