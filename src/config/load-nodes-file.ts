@@ -9,9 +9,12 @@ import { expandTokens, type NodeContext, resolveNodes } from './resolve-nodes.ts
 import { MAX_NODES, nodeSchema } from './schema.ts';
 import { parseYaml } from './yaml-document.ts';
 
-const listSchema = z.strictObject({
-  nodes: z.array(nodeSchema, 'expected a list of nodes').max(MAX_NODES, `has more than ${MAX_NODES} nodes`),
-});
+const listSchema = z.strictObject(
+  {
+    nodes: z.array(nodeSchema, 'expected a list of nodes').max(MAX_NODES, `has more than ${MAX_NODES} nodes`),
+  },
+  { error: ({ code }) => (code === 'invalid_type' ? 'expected a list of nodes' : undefined) },
+);
 
 export interface NodesFile {
   readonly nodes: readonly NodeSpec[];

@@ -18,12 +18,19 @@ export interface Problem {
 
 /** Why a configuration was refused: every problem, one a line, each with its place. */
 export class ConfigError extends Error {
+  readonly source: string;
   readonly lines: readonly string[];
 
   constructor(source: string, lines: readonly string[]) {
     super(`${source} is not valid:\n${lines.map((line) => `  ${line}`).join('\n')}`);
     this.name = 'ConfigError';
+    this.source = source;
     this.lines = lines;
+  }
+
+  /** For logs, in which line ends would show as escapes. */
+  get inOneLine(): string {
+    return `${this.source} is not valid: ${this.lines.join('; ')}`;
   }
 }
 

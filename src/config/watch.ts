@@ -142,7 +142,7 @@ class Watcher implements ConfigWatcher {
       this.#current = { ...loaded, config: diff.applied };
       return { kind: 'applied', diff };
     } catch (error) {
-      if (error instanceof ConfigError) return { kind: 'refused', reason: error.message };
+      if (error instanceof ConfigError) return { kind: 'refused', reason: error.inOneLine };
       return { kind: 'refused', reason: error instanceof Error ? error.message : 'unknown reason' };
     }
   }

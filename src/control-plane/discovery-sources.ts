@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Listener } from '../app/destination.ts';
 import type { Config } from '../config/config.ts';
 import { loadNodesFile } from '../config/load-nodes-file.ts';
+import { ConfigError } from '../config/problem.ts';
 import { DnsSource } from '../discovery/dns-source.ts';
 import { FileSource } from '../discovery/file-source.ts';
 import { KubernetesSource } from '../discovery/kubernetes-source.ts';
@@ -36,7 +37,12 @@ export function createSource(config: SourceConfig, context: SourceContext): Disc
       return new FileSource({
         ...deps,
         path: config.path,
-        load: (path) => loadNodesFile(path, { env, listeners: listeners(), localIps: localIps() }),
+        load: (path) =>
+          loadNodesFile(path, { env, listeners: listeners(), localIps: localIps() }).catch(
+            (error: unknown) => {
+              throw error instanceof ConfigError ? new Error(error.inOneLine, { cause: error }) : error;
+            },
+          ),
       });
     case 'dns': {
       const { name, type, port, interval } = config;

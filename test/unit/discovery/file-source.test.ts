@@ -107,6 +107,7 @@ describe('a file of nodes', () => {
     },
     { name: 'cloud metadata (S18)', text: '- url: http://169.254.169.254\n', says: /metadata/ },
     { name: 'no list', text: 'hello\n', says: /nodes.yaml/ },
+    { name: 'an empty file', text: '', says: /nodes.yaml:1:1 \(root\): expected a list of nodes/ },
     { name: 'a list that is none', text: 'nodes: 7\n', says: /expected a list of nodes/ },
     { name: 'nothing at all', text: undefined, says: /does not exist/ },
   ])('changes nothing and says why, once, where it holds $name', async ({ text, says }) => {
@@ -117,6 +118,7 @@ describe('a file of nodes', () => {
     else writeFileSync(path, text);
     await waitFor('the reason', () => log.messages('warn').length > 0);
     expect(log.messages('warn')).toEqual([expect.stringMatching(says)]);
+    expect(log.messages('warn')[0]).not.toContain('\n');
     expect(said).toHaveLength(1);
     writeFileSync(path, '- url: http://10.0.0.3\n');
     await sees('10.0.0.3 10.0.0.3:11434');
