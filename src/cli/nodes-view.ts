@@ -30,7 +30,7 @@ export function renderNodes({ nodes, at }: NodesReport, paint: Paint, width: num
     head('SOURCE'),
     head('URL', { isFlexible: true }),
     head('SEEN', { align: 'right' as const }),
-    head('PROBLEM', { isFlexible: true }),
+    head('PROBLEM', { isWrapped: true }),
   ];
   const rows = nodes.map((node) => [
     displayText(node.name),

@@ -5,6 +5,8 @@ export interface Column {
   readonly align?: 'left' | 'right';
   /** Gives way first when the table is wider than the terminal. */
   readonly isFlexible?: boolean;
+  /** Goes on in further lines before any other column gives way; for plain text only. */
+  readonly isWrapped?: boolean;
 }
 
 /** One line, or several under one another. May be painted. */
@@ -12,8 +14,9 @@ export type Cell = string | readonly string[];
 
 const GAP = '  ';
 const MIN_FLEXIBLE = 8;
+const MIN_WRAPPED = 32;
 
-/** Aligned columns without rules, at most `width` wide where the flexible columns allow it. */
+/** Aligned columns without rules, at most `width` wide where the wrapped and the flexible columns allow it. */
 export function renderTable(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
@@ -21,6 +24,11 @@ export function renderTable(
 ): string {
   const blocks = [columns.map((column) => column.title), ...rows].map((row) => row.map(linesOf));
   const widths = fitWidths(columns, blocks, width);
+  for (const [index, column] of columns.entries()) {
+    if (!column.isWrapped) continue;
+    for (const block of blocks)
+      block[index] = (block[index] ?? []).flatMap((line) => wrap(line, widths[index] ?? 0));
+  }
   const lines: string[] = [];
   for (const block of blocks) {
     const height = Math.max(1, ...block.map((cell) => cell.length));
@@ -47,14 +55,27 @@ function fitWidths(
     Math.max(0, ...blocks.flatMap((block) => (block[index] ?? []).map(visibleLength))),
   );
   let excess = widths.reduce((sum, each) => sum + each + GAP.length, -GAP.length) - width;
-  for (const [index, column] of columns.entries()) {
-    if (excess <= 0 || !column.isFlexible) continue;
+  const giveWay = (index: number, least: number): void => {
     const current = widths[index] ?? 0;
-    const next = Math.max(Math.min(current, MIN_FLEXIBLE), current - excess);
+    const next = Math.max(Math.min(current, least), current - Math.max(0, excess));
     excess -= current - next;
     widths[index] = next;
-  }
+  };
+  for (const [index, column] of columns.entries()) if (column.isWrapped) giveWay(index, MIN_WRAPPED);
+  for (const [index, column] of columns.entries()) if (column.isFlexible) giveWay(index, MIN_FLEXIBLE);
   return widths;
+}
+
+/** Lines of at most `width` characters, broken at blanks; a longer word gets a line of its own and is shortened there. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && visibleLength(last) + 1 + visibleLength(word) <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function pad(text: string, width: number, align: 'left' | 'right'): string {

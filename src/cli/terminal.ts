@@ -6,7 +6,6 @@ export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 /** Text in a style, or as it is where colour is off. */
 export type Paint = (style: Style, text: string) => string;
 
-const DEFAULT_COLUMNS = 100;
 const MIN_COLUMNS = 60;
 
 /** Colour on a terminal only, and not where NO_COLOR (any value but the empty one) asks for none. */
@@ -21,6 +20,7 @@ export function displayText(text: string): string {
   return escapeControl(stripVTControlCharacters(text));
 }
 
+/** A file or a pipe is as wide as it needs to be: what reads it wants whole names. */
 export function columnsOf(output: Output): number {
-  return Math.max(MIN_COLUMNS, output.columns ?? DEFAULT_COLUMNS);
+  return Math.max(MIN_COLUMNS, output.columns ?? Number.POSITIVE_INFINITY);
 }

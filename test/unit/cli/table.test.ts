@@ -63,6 +63,28 @@ it('shortens flexible columns until the table fits, and no others', () => {
   }
 });
 
+it('wraps a text before it shortens anything else', () => {
+  const columns = [
+    { title: 'NAME', isFlexible: true },
+    { title: 'PROBLEM', isWrapped: true },
+    { title: 'END' },
+  ];
+  const problem = 'has the same address as node gpu1; remove one of them';
+  const rows = [['a-node-of-that-name', problem, 'x']];
+  expect(renderTable(columns, rows, 70).split('\n')).toEqual([
+    'NAME                 PROBLEM                                       END',
+    'a-node-of-that-name  has the same address as node gpu1; remove     x',
+    '                     one of them',
+    '',
+  ]);
+  expect(renderTable(columns, rows, Number.POSITIVE_INFINITY)).toContain(problem);
+});
+
+it('shortens a word that is longer than its wrapped column', () => {
+  const word = 'w'.repeat(50);
+  expect(renderTable([{ title: 'PROBLEM', isWrapped: true }], [[word]], 40)).toMatch(/w{39}…$/m);
+});
+
 it('counts characters, not UTF-16 units', () => {
   expect(renderTable([{ title: 'A' }, { title: 'B' }], [['🦙', 'x']], 80)).toBe('A  B\n🦙  x\n');
 });
