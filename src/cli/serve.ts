@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { systemClock } from '../app/system-clock.ts';
 import { loadConfig } from '../config/load.ts';
 import { ControlPlane } from '../control-plane/control-plane.ts';
@@ -32,6 +33,8 @@ export async function serve(flags: RunFlags, stop: StopSignals): Promise<ExitCod
     throw error;
   }
   supervisor?.({ type: 'listening' });
+  // Now, as a process that is killed has no other occasion.
+  flushCompileCache();
   plane.readiness.onReady(() => supervisor?.({ type: 'fleet', nodes: nodeSummaries(plane.fleet) }));
   if (supervisor === undefined) {
     logger.info(

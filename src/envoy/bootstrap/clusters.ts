@@ -107,7 +107,8 @@ function controlPlane(options: BootstrapOptions): Message {
     },
     // One that died is out with the first request that finds nobody there, not with the next check.
     ...(others.length > 0 ? { outlier_detection: unreachable() } : {}),
-    common_lb_config: { healthy_panic_threshold: { value: 0 } },
+    // Envoy would keep the news of a health check back for up to 1 s after the one before: a restart has two of them.
+    common_lb_config: { healthy_panic_threshold: { value: 0 }, update_merge_window: '0s' },
     health_checks: [
       {
         // Longer than any stall of a control plane that is merely starved of CPU: being out costs routing.
