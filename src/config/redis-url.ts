@@ -30,7 +30,8 @@ export function parseRedisUrl(text: string): RedisUrl | { readonly problem: stri
   if (host === '') return { problem: 'names no host' };
   if (isIP(host) === 0 && !HOST.test(host))
     return { problem: 'expected a DNS name or an IP address as host' };
-  if (url.search !== '' || url.hash !== '') return { problem: 'must not have a query or fragment' };
+  if (url.search !== '' || url.hash !== '')
+    return { problem: 'must not have a query or fragment; in a password, write ? as %3F and # as %23' };
   if (!/^\/?$|^\/\d{1,4}$/.test(url.pathname)) {
     return { problem: 'expected nothing or the number of a database after the port, such as "/0"' };
   }

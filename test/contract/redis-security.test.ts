@@ -53,12 +53,39 @@ describeReal(redisServer, 'a Redis with users', (program) => {
   it.each([
     ['other keys', { keyPrefix: 'other:' }, 'NOPERM'],
     ['a wrong password', { password: 'wrong-password' }, 'WRONGPASS'],
+    ['a wrong password, and what to do', { password: 'wrong-password' }, 'store.passwordFile'],
   ])('says what is wrong with %s, and never the password', async (_, wrong, code) => {
     const { store, log } = openRedisStore({ ...user(), ...wrong });
     await waitFor('the store to be down', () => store.state === 'down');
     await store.close();
     expect(log.messages('warn')).toEqual([expect.stringContaining(code)]);
     expect(JSON.stringify(log.lines)).not.toMatch(/correct-horse|wrong-password/);
+  });
+
+  it('says what is new about a Redis that is down already where somebody must put it right, once', async () => {
+    await redis.send('ACL', 'SETUSER', 'moved', 'on', '>old', '~*', '&*', '+@all');
+    const { store, log } = openRedisStore({ url: redis.url, username: 'moved', password: 'old' });
+    await isUp(store);
+    await redis.send('ACL', 'SETUSER', 'moved', 'resetpass', '>new');
+    await redis.send('CLIENT', 'KILL', 'USER', 'moved');
+    await waitFor('the second warning', () => log.count('warn') === 2);
+    await pause(1_000);
+    expect(log.messages('warn')).toEqual([
+      expect.stringContaining('tried again in the background'),
+      expect.stringMatching(/still fails, now with: Redis: WRONGPASS .* Give its user and password/),
+    ]);
+    await store.close();
+  });
+
+  it('says so where it has no such database, and writes into no other', async () => {
+    await redis.send('FLUSHALL');
+    const { store, log } = openRedisStore({ ...user(), url: `${redis.url}/999` });
+    await waitFor('the store to be down', () => store.state === 'down');
+    await store.close();
+    expect(log.messages('warn')).toEqual([
+      expect.stringContaining('no database of the number in "store.url"'),
+    ]);
+    expect(await redis.send('DBSIZE')).toBe(':0');
   });
 
   it('says once that a command is not allowed, while the others work', async () => {

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import type { Log } from '../../app/log.ts';
 import type { Clock, Random } from '../../app/ports.ts';
 import { type ReplicaId, StoreError, type StoreMessage, type StoreState } from '../contract.ts';
@@ -8,6 +9,7 @@ import { Gate } from './gate.ts';
 import type { Keys } from './keys.ts';
 import { Link } from './link.ts';
 import { replyCode } from './redis-errors.ts';
+import { remedyOf } from './remedy.ts';
 import type { Script } from './scripts/lua.ts';
 
 export interface ConnectionOptions {
@@ -37,6 +39,8 @@ export class Connection {
   readonly #refusals = new Set<string>();
   #state: StoreState = 'connecting';
   #said: 'up' | 'down' | undefined;
+  readonly #remediesSaid = new Set<string>();
+  #wasUp = false;
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
@@ -57,6 +61,9 @@ export class Connection {
       create: () => createClient(target),
       // Writes, because a replica, a full server and a user without rights all answer PING.
       prepare: async (client) => {
+        // ioredis selects it as well, but goes on with another one where that fails.
+        if (target.db !== 0 && client instanceof Redis)
+          await this.#gate.probe(() => client.select(target.db));
         await this.#gate.probe(() => client.set(keys.probe, '1', 'PX', 60_000));
       },
       onUp: () => {
@@ -67,6 +74,7 @@ export class Connection {
         this.#gate.shut(error.reason === 'disconnected' ? 'disconnected' : 'breaker_open');
         this.#update(error);
       },
+      onStillDown: (error) => this.#stillDown(error),
     });
     this.#bus = new Bus({
       target,
@@ -158,18 +166,42 @@ export class Connection {
   }
 
   #tell(state: 'up' | 'down', error: StoreError | undefined): void {
-    const { log, target } = this.#options;
+    const { log } = this.#options;
     this.#said = state;
-    const where = target.endpoints
+    this.#remediesSaid.clear();
+    if (state === 'up') {
+      this.#wasUp = true;
+      log.info({}, `Redis at ${this.#where()} answers: state is shared with other replicas`);
+      return;
+    }
+    const remedy = error && this.#remedyOf(error)?.text;
+    if (remedy !== undefined) this.#remediesSaid.add(remedy);
+    log.warn(
+      { reason: error?.reason },
+      `Redis at ${this.#where()} fails (${error?.message ?? 'not connected'}): routing goes on with what this process ` +
+        `knows, and Redis is tried again in the background${remedy === undefined ? '' : `. ${remedy}`}`,
+    );
+  }
+
+  /** It was down already; what somebody must put right is worth a line of its own, once. */
+  #stillDown(error: StoreError): void {
+    const remedy = this.#remedyOf(error);
+    if (remedy?.isLasting !== true || this.#remediesSaid.has(remedy.text)) return;
+    this.#remediesSaid.add(remedy.text);
+    this.#options.log.warn(
+      { reason: error.reason },
+      `Redis at ${this.#where()} still fails, now with: ${error.message}. ${remedy.text}`,
+    );
+  }
+
+  #remedyOf(error: StoreError): ReturnType<typeof remedyOf> {
+    return remedyOf(error, { isTls: this.#options.target.tls !== undefined, wasUp: this.#wasUp });
+  }
+
+  #where(): string {
+    return this.#options.target.endpoints
       .map(({ host, port }) => `${host}:${port}`)
       .slice(0, 3)
       .join(', ');
-    if (state === 'up') log.info({}, `Redis at ${where} answers: state is shared with other replicas`);
-    else
-      log.warn(
-        { reason: error?.reason },
-        `Redis at ${where} fails (${error?.message ?? 'not connected'}): routing goes on with what this process ` +
-          'knows, and Redis is tried again in the background',
-      );
   }
 }

@@ -19,6 +19,8 @@ export interface LinkOptions<Client extends RedisClient> {
   readonly onUp: (client: Client) => void;
   /** Once after each `onUp`, and once where the first attempt fails. */
   readonly onDown: (error: StoreError) => void;
+  /** Each further attempt that fails. */
+  readonly onStillDown?: (error: StoreError) => void;
 }
 
 /**
@@ -102,12 +104,14 @@ export class Link<Client extends RedisClient> {
   }
 
   #lost(error: StoreError): void {
-    const { clock, random, onDown } = this.#options;
+    const { clock, random, onDown, onStillDown } = this.#options;
     const wasUp = this.#isUp;
     this.#isUp = false;
     if (wasUp === true && clock.now() - this.#gainedAt >= STABLE_MS) this.#attempt = 1;
     if (!this.#isStopped)
       this.#cancelRetry = clock.after(retryDelayMs(Math.max(1, this.#attempt), random), () => this.start());
-    if (wasUp !== false && !this.#isStopped) onDown(error);
+    if (this.#isStopped) return;
+    if (wasUp === false) onStillDown?.(error);
+    else onDown(error);
   }
 }

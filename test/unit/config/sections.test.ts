@@ -235,7 +235,10 @@ describe('store', () => {
       'is not a URL; in a password, write / as %2F, # as %23, ? as %3F and @ as %40, or use "passwordFile"',
     ],
     ['redis://cache/zero', 'expected nothing or the number of a database after the port, such as "/0"'],
-    ['redis://cache?hunter2', 'must not have a query or fragment'],
+    [
+      'redis://cache?hunter2',
+      'must not have a query or fragment; in a password, write ? as %3F and # as %23',
+    ],
     ['redis://:hunter2%zz@cache', 'has a "%" in its user or password that is no code; write it as %25'],
     ['redis://a,b', 'expected a DNS name or an IP address as host'],
   ])('refuses the URL %s, and quotes no password', async (url, want) => {
