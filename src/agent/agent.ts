@@ -48,6 +48,9 @@ export async function runAgent(deps: AgentDeps, signal: AbortSignal): Promise<vo
   const build = async (to: URL) => {
     const built = await see(sources, to, signal);
     said.warnings('gpu', built.problems);
+    if (built.report.gpus.length > 0) said.forget('no gpu');
+    else if (built.problems.length === 0)
+      said.info('no gpu', {}, 'no GPU is seen: what is reported is the host');
     if (built.environment !== undefined) {
       said.info(
         'environment',
@@ -78,7 +81,7 @@ async function checkOllama(
   else said.warn('ollama', {}, problem);
 }
 
-/** One look at this machine, without telling anybody.. */
+/** One look at this machine, without telling anybody. */
 export async function lookOnce(deps: AgentDeps, signal: AbortSignal): Promise<BuiltReport> {
   // People wait longer than reports do.
   const built = await see(createSources(deps, 10_000), deps.settings.to[0], signal);

@@ -22,9 +22,9 @@ afterEach(async () => {
   dir.remove();
 });
 
-function startAgent(args: readonly string[]) {
+function startAgent(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const child = spawn(process.execPath, [MAIN, 'agent', '--state-dir', dir.path, ...args], {
-    env: { PATH: process.env.PATH, HOME: dir.path, WARMPATH_JOIN_TOKEN: TOKEN },
+    env: { PATH: process.env.PATH, HOME: dir.path, WARMPATH_JOIN_TOKEN: TOKEN, ...env },
   });
   const output = { text: '' };
   child.stdout.on('data', (chunk: Buffer) => {
@@ -53,6 +53,25 @@ it('a whole agent joins, reports, enters maintenance by a file, and ends at SIGT
   expect(await exited).toEqual([0, null]);
   expect(output.text).toContain(`reporting as \\"gpu1\\" to ${url.origin}`);
   expect(output.text).not.toContain(TOKEN);
+});
+
+it('a machine without a GPU says so once', async () => {
+  const tools = join(dir.path, 'no-tools');
+  const url = await plane.listen();
+  const { child, output, exited } = startAgent(
+    ['--to', url.origin, '--node', 'cpu1', '--interval', '500ms'],
+    {
+      PATH: tools,
+    },
+  );
+  try {
+    await waitFor('three reports', () => plane.reports.length > 2);
+  } finally {
+    child.kill('SIGTERM');
+  }
+  await exited;
+  const gpus = plane.reports.at(-1)?.gpus ?? [];
+  expect(output.text.match(/no GPU is seen/g) ?? []).toHaveLength(gpus.length === 0 ? 1 : 0);
 });
 
 it('one look prints what would be reported, makes no key and tells nobody', async () => {
