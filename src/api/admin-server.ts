@@ -68,7 +68,8 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
     const refused = nodeAdminStatus(error);
     if (refused !== undefined) return refuse(reply, refused.status, refused.message);
     const status = clientErrorOf(error);
-    if (status !== undefined) return refuse(reply, status, 'bad request');
+    if (status !== undefined)
+      return refuse(reply, status, status === 413 ? 'the request is too large' : 'bad request');
     options.onError(error);
     return refuse(reply, 500, 'internal error');
   });

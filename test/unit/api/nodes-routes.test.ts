@@ -191,6 +191,13 @@ describe('changing', () => {
     expect(bench.status('gpu1')).not.toBe('draining');
   });
 
+  it('says of a note that is far too long that it is', async () => {
+    const { ask } = await serve();
+    const { status, body } = await ask('/nodes/gpu1/drain', { body: { note: 'x'.repeat(5_000) } });
+    expect(status).toBe(413);
+    expect(body.error).toBe('the request is too large');
+  });
+
   it('answers 503 while the store does not keep it', async () => {
     const { ask, store, bench } = await serve();
     store.putDocument = () => Promise.reject(new Error('gone'));
