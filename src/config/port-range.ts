@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { shown } from './shown.ts';
 
-const MAX_PORTS = 10_000;
+/** As many as the source looks at. */
+const MAX_PORTS = 4_096;
 
 /** "24000-24100" in the configuration; stays a text, valid from here on. */
 export const portRange = z.unknown().transform((value, context): string => {

@@ -23,7 +23,10 @@ export async function resolveAgents(raw: unknown, context: SectionContext): Prom
   const joinToken = await secretOf(fields, ['agents'], 'joinToken', GUARD_TOKEN_RULE, context);
   const tokenKey = ['joinToken', 'joinTokenFile'].find((key) => fields[key] !== undefined);
   if (fields.listen !== undefined && tokenKey === undefined) {
-    fail('listen', 'needs a "joinToken" or "joinTokenFile": without one anybody could join as a node');
+    fail(
+      'listen',
+      'needs a "joinToken" (WARMPATH_JOIN_TOKEN) or "joinTokenFile": without one anybody could join as a node',
+    );
   }
   // The variable may be meant for an agent on the same machine.
   if (fields.listen === undefined && tokenKey !== undefined && !context.isOverridden(['agents', tokenKey])) {

@@ -272,7 +272,7 @@ describe('warmpath.example.yaml', () => {
     const { config } = await loadText(all, { env: examples });
     expect(config.envoy).toEqual({ path: '/usr/local/bin/envoy', concurrency: 4, drainTime: 30_000 });
     expect(config.store).toMatchObject({ kind: 'redis', url: 'rediss://cache.lan:6379/0', password: 'open' });
-    expect(config.agents.listen?.port).toBe(9_413);
+    expect(config.agents.listen?.port).toBe(9_412);
     expect(config.discovery.sources.map(({ kind }) => kind).sort()).toEqual(
       ['dns', 'file', 'kubernetes', 'localhost', 'mdns'].sort(),
     );

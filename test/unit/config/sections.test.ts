@@ -284,7 +284,7 @@ describe('agents', () => {
   it.each([
     [
       'listen: 0.0.0.0:9413',
-      '1:19 agents.listen: needs a "joinToken" or "joinTokenFile": without one anybody could join as a node',
+      '1:19 agents.listen: needs a "joinToken" (WARMPATH_JOIN_TOKEN) or "joinTokenFile": without one anybody could join as a node',
     ],
     [token, '1:22 agents.joinToken: means nothing without "listen", where agents report to'],
     [
@@ -425,8 +425,8 @@ describe('discovery', () => {
       '1:51 discovery.sources.0.ports: expected ports from 1 to 65535, got "0-5"',
     ],
     [
-      '{ kind: localhost, ports: 1-10001 }',
-      '1:51 discovery.sources.0.ports: expected 10000 ports at most, got "1-10001"',
+      '{ kind: localhost, ports: 1-4097 }',
+      '1:51 discovery.sources.0.ports: expected 4096 ports at most, got "1-4097"',
     ],
     [
       '{ kind: dns, name: "a..b" }',
