@@ -34,6 +34,41 @@ export function cleanNote(text: string): string {
 const agentCause = z.enum(['maintenance', 'owner_hours']);
 export type AgentCause = z.infer<typeof agentCause>;
 
+/** No name of a node has a colon. */
+const AGENT_PREFIX = 'agent:';
+const agentDrainDocument = z.strictObject({
+  kind: z.literal('agent'),
+  causes: z.array(z.strictObject({ cause: agentCause, since: time, note })).max(2),
+});
+
+export function agentDocumentId(node: NodeId): string {
+  return `${AGENT_PREFIX}${node}`;
+}
+
+/** Undefined for the documents of operators. */
+export function nodeOfAgentDocument(id: string): NodeId | undefined {
+  return id.startsWith(AGENT_PREFIX) ? id.slice(AGENT_PREFIX.length) : undefined;
+}
+
+export function agentDocument(
+  causes: ReadonlyMap<AgentCause, { readonly drain: Drain }>,
+): z.infer<typeof agentDrainDocument> {
+  return {
+    kind: 'agent',
+    causes: [...causes].map(([cause, { drain }]) => ({
+      cause,
+      since: drain.since,
+      note: cleanNote(drain.note),
+    })),
+  };
+}
+
+/** Nothing for what Warmpath does not write. */
+export function readAgentDocument(node: NodeId, value: unknown): AgentDrainEntry[] {
+  const { data } = agentDrainDocument.safeParse(value);
+  return (data?.causes ?? []).map(({ cause, since, note }) => ({ node, cause, drain: { since, note } }));
+}
+
 /** What replicas tell each other on the topic `documents`. */
 const drainNews = z.discriminatedUnion('kind', [
   /** An operator has spoken: read again. */

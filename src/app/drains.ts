@@ -3,6 +3,7 @@ import type { Store } from '../store/contract.ts';
 import { AgentDrains } from './agent-drains.ts';
 import { type AgentCause, agentEntry, cleanNote, type DrainNews, readDrainNews } from './drain-documents.ts';
 import type { Fleet } from './fleet.ts';
+import { KeptAgentDrains } from './kept-agent-drains.ts';
 import type { Log } from './log.ts';
 import { OperatorDrains } from './operator-drains.ts';
 import type { Clock } from './ports.ts';
@@ -43,6 +44,7 @@ export class Drains {
   readonly #options: DrainsOptions;
   readonly #operator: OperatorDrains;
   readonly #agents: AgentDrains;
+  readonly #kept: KeptAgentDrains;
   readonly #merged = new Map<NodeId, ReadonlyMap<DrainCause, Drain>>();
   readonly #quietSince = new Map<NodeId, number>();
   readonly #removing = new Set<NodeId>();
@@ -56,6 +58,7 @@ export class Drains {
     this.#options = options;
     this.#operator = new OperatorDrains(options);
     this.#agents = new AgentDrains(options.clock);
+    this.#kept = new KeptAgentDrains({ store: options.store, agents: this.#agents });
     options.fleet.onEndpointChange(() => this.#feedAll());
   }
 
@@ -69,6 +72,7 @@ export class Drains {
     if (cause !== 'maintenance' && cause !== 'owner_hours') return;
     const cleaned = drain === undefined ? undefined : { ...drain, note: cleanNote(drain.note) };
     this.#agents.set(node, cause, cleaned);
+    this.#kept.said(node);
     this.#tell({ kind: 'agent_drains', entries: [agentEntry(node, cause, cleaned)] });
     this.#merge(node);
   }
@@ -114,6 +118,9 @@ export class Drains {
   /** Reads what is kept. A store that is down is said once; `run` tries again. */
   async load(): Promise<void> {
     for (const node of await this.#operator.sync()) this.#merge(node);
+    const kept = await this.#kept.load().catch(() => []);
+    for (const node of this.#agents.heard(kept)) this.#merge(node);
+    await this.#kept.flush();
   }
 
   /** Keeps in step with the other replicas and removes what has drained, until `signal` aborts. */
@@ -131,7 +138,10 @@ export class Drains {
       }
       for (const entries of this.#agents.dueRepeats())
         this.#tell({ kind: 'agent_drains', entries: [...entries] });
-      for (const node of this.#agents.expire()) this.#merge(node);
+      for (const node of this.#agents.expire()) {
+        this.#kept.expired(node);
+        this.#merge(node);
+      }
       this.#feedAll();
       await this.#removeDrained();
       await clock.sleep(TICK_MS, signal);

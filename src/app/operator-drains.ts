@@ -1,6 +1,6 @@
 import type { Drain, NodeId } from '../fleet/types.ts';
 import type { Store } from '../store/contract.ts';
-import { type DrainDocument, drainOf, readDrainDocument } from './drain-documents.ts';
+import { type DrainDocument, drainOf, nodeOfAgentDocument, readDrainDocument } from './drain-documents.ts';
 import type { Log } from './log.ts';
 import type { Clock } from './ports.ts';
 import { NodeAdminError } from './registry-types.ts';
@@ -98,6 +98,7 @@ export class OperatorDrains {
     let left = MAX_DOCUMENTS;
     for (const [node, value] of documents) {
       if (left-- <= 0) break;
+      if (nodeOfAgentDocument(node) !== undefined) continue;
       const document = readDrainDocument(value);
       if (document === undefined) {
         this.#reportBad(node);

@@ -317,6 +317,52 @@ describe('what agents say', () => {
     expect(two.causes('a')).toEqual(['owner_hours']);
   });
 
+  it('holds over a restart until the agent is heard again, and its end does', async () => {
+    const one = await start();
+    one.drains.set('a', 'owner_hours', said('gaming'));
+    one.drains.set('b', 'maintenance', said('fans'));
+    const two = await restart(one);
+    expect(two.causes('a')).toEqual(['owner_hours']);
+    two.drains.set('a', 'owner_hours', undefined);
+    two.drains.set('b', 'maintenance', said('fans'));
+    const three = await restart(two);
+    expect(three.causes('a')).toEqual([]);
+    await clock.advance(1_000);
+    expect(three.causes('b')).toEqual(['maintenance']);
+    expect(three.log.count('warn')).toBe(0);
+  });
+
+  it('that was kept ends a minute after a restart where its agent is heard no more, and is kept no longer', async () => {
+    const one = await start();
+    one.drains.set('a', 'owner_hours', said('gaming'));
+    const two = await restart(one);
+    await clock.advance(65_000);
+    expect(two.causes('a')).toEqual([]);
+    expect((await store.documents('drains')).size).toBe(0);
+  });
+
+  it('is kept once the store answers again', async () => {
+    let isDown = true;
+    const flaky = storeWith(store, {
+      putDocument: (...args) => (isDown ? Promise.reject(new Error('gone')) : store.putDocument(...args)),
+    });
+    const one = await start(undefined, 'me', flaky);
+    one.drains.set('a', 'owner_hours', said('gaming'));
+    await clock.advance(11_000);
+    expect((await store.documents('drains')).size).toBe(0);
+    isDown = false;
+    await clock.advance(11_000);
+    expect([...(await store.documents('drains')).keys()]).toEqual(['agent:a']);
+  });
+
+  it.each([['x'], [null], [{ kind: 'agent', causes: [{ cause: 'operator', since: 'x', note: '' }] }]])(
+    'F46: is nothing where the store holds %j',
+    async (value) => {
+      await store.putDocument('drains', 'agent:a', value);
+      expect((await start()).causes('a')).toEqual([]);
+    },
+  );
+
   it('is believed for a minute after the replica that heard it died', async () => {
     const [one, two] = [await start(), await start(configured('a', 'b'), 'other')];
     one.drains.set('a', 'owner_hours', said('gaming'));
