@@ -75,7 +75,11 @@ export class SharedObservations {
   observe(node: NodeId, observation: Observation): void {
     const { fleet } = this.#options;
     fleet.observe(node, observation);
-    if (this.#others.length === 0 || !fleet.nodes.has(node)) return;
+    this.#tell(node, observation);
+  }
+
+  #tell(node: NodeId, observation: Observation): void {
+    if (this.#others.length === 0 || !this.#options.fleet.nodes.has(node)) return;
     const news = this.#newsOf(node, observation);
     if (news === undefined) return;
     this.#waiting.push([node, news]);
@@ -150,11 +154,17 @@ export class SharedObservations {
     if (topic !== 'observations' || from === this.#options.replica) return;
     const parsed = observationsSchema.safeParse(body);
     if (!parsed.success) return;
-    for (const node of parsed.data.missed) {
-      this.#sent.delete(`resident ${node}`);
-      this.#sent.delete(`tags ${node}`);
-    }
+    for (const node of parsed.data.missed) this.#sendAgain(node);
     for (const [node, news] of parsed.data.news) this.#reduce(node, news, from);
+  }
+
+  /** Both lists in full: what is in memory with the next poll, which is soon; what is on disk, asked for seldom, now. */
+  #sendAgain(node: NodeId): void {
+    const isOurs = this.#sent.delete(`resident ${node}`);
+    this.#sent.delete(`tags ${node}`);
+    const record = this.#options.fleet.nodes.get(node);
+    if (!isOurs || record?.seenAt.tags === undefined) return;
+    this.#tell(node, { kind: 'tags', models: [...record.models.values()], rttMs: record.rttMs ?? 0 });
   }
 
   #reduce(node: NodeId, news: News, from: ReplicaId): void {
@@ -165,6 +175,13 @@ export class SharedObservations {
     if (observation === undefined) return;
     fleet.observe(node, observation);
     onHeard?.(node, observation);
+    // We came after its models on disk were told: they are told again only with the next look at them.
+    if (observation.kind === 'resident' && fleet.nodes.get(node)?.seenAt.tags === undefined) this.#miss(node);
+  }
+
+  #miss(node: NodeId): void {
+    this.#missed.add(node);
+    this.#flushIn(COALESCE_MS);
   }
 
   #observationOf(node: NodeId, news: News): Observation | undefined {
@@ -191,8 +208,7 @@ export class SharedObservations {
     if (list === 'resident' && resident?.revision === revision)
       return { kind: 'resident', models: resident.models, rttMs };
     if (list === 'tags' && tags?.revision === revision) return { kind: 'tags', models: tags.models, rttMs };
-    this.#missed.add(node);
-    this.#flushIn(COALESCE_MS);
+    this.#miss(node);
     return undefined;
   }
 }

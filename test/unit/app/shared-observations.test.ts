@@ -114,6 +114,20 @@ describe('what one replica sees of a node', () => {
     expect(b.record().models.size).toBe(1);
   });
 
+  it('reaches in full whoever comes between two looks at the models on disk', async () => {
+    const { clock, a, b } = two();
+    b.line.isLost = () => true;
+    a.observations.observe('n1', RESIDENT);
+    a.observations.observe('n1', TAGS);
+    await clock.advance(50);
+    b.line.isLost = () => false;
+    // As a newcomer makes it.
+    a.observations.setOthers(['b', 'c']);
+    a.observations.observe('n1', RESIDENT);
+    await clock.advance(200);
+    expect([...b.record().models.keys()].sort()).toEqual([MODEL, 'beta:7b']);
+  });
+
   it('is asked for again by whoever missed a list', async () => {
     const { clock, a, b } = two();
     b.line.isLost = () => true;
