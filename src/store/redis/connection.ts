@@ -190,7 +190,7 @@ export class Connection {
     this.#remediesSaid.add(remedy.text);
     this.#options.log.warn(
       { reason: error.reason },
-      `Redis at ${this.#where()} still fails, now with: ${error.message}. ${remedy.text}`,
+      `Redis at ${this.#where()} still fails, now for another reason (${error.message}). ${remedy.text}`,
     );
   }
 
