@@ -72,7 +72,9 @@ describeReal(redisServer, 'a Redis with users', (program) => {
     await pause(1_000);
     expect(log.messages('warn')).toEqual([
       expect.stringContaining('tried again in the background'),
-      expect.stringMatching(/still fails, now for another reason \(Redis: WRONGPASS .*\)\. Give its user and password/),
+      expect.stringMatching(
+        /still fails, now for another reason \(Redis: WRONGPASS .*\)\. Give its user and password/,
+      ),
     ]);
     await store.close();
   });
