@@ -1,5 +1,10 @@
 import { fileURLToPath } from 'node:url';
-import { type AnyDefinition, loadSync, type MessageTypeDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import {
+  type AnyDefinition,
+  loadSync,
+  type MessageTypeDefinition,
+  type ServiceDefinition,
+} from '@grpc/proto-loader';
 
 /** Where the .proto files lie, seen from src/envoy/grpc and from dist/envoy/grpc alike. */
 export const PROTO_DIR = fileURLToPath(new URL('../../../proto', import.meta.url));
