@@ -1,10 +1,12 @@
 /**
  * Thousands of Ollama nodes in one process: `node test/bench/lib/virtual-nodes.ts MODELS`. Every address of 127.0.0.0/8
- * is a node, with its own dates and two models in memory. Prints its port; ends with its standard input.
+ * is a node, with its own dates and two models in memory. Prints its port; ends with its standard input. `/polls` answers
+ * how often any node was asked for its models in memory.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+let polls = 0;
 const models = Number(process.argv[2] ?? 50);
 const details = {
   parent_model: '',
@@ -29,6 +31,8 @@ function answer(path: string | undefined, node: number): string {
   if (path === '/api/version') return JSON.stringify({ version: '0.24.0' });
   if (path === '/api/tags')
     return JSON.stringify({ models: Array.from({ length: models }, (_, i) => model(i, node)) });
+  if (path === '/polls') return JSON.stringify({ polls });
+  polls += 1;
   const warm = [node % models, (node * 7 + 1) % models].map((index) => ({
     ...model(index, node),
     size_vram: 6e9,
