@@ -1,0 +1,234 @@
+import { randomBytes } from 'node:crypto';
+import { createAdminServer } from '../api/admin-server.ts';
+import type { EnvoyInfo } from '../api/admin-source.ts';
+import { createFleetReads } from '../api/fleet-reads.ts';
+import { Alarms } from '../app/alarms.ts';
+import { DecisionLog } from '../app/decision-log.ts';
+import { drainingNodes } from '../app/drain-causes.ts';
+import { Fleet } from '../app/fleet.ts';
+import { formatHostPort } from '../app/host-port.ts';
+import type { Log } from '../app/log.ts';
+import { fleetParams } from '../app/params.ts';
+import type { Clock, Random } from '../app/ports.ts';
+import { OutcomeLog } from '../app/record-outcome.ts';
+import { Router } from '../app/route-request.ts';
+import type { Config } from '../config/config.ts';
+import { AccessLogService } from '../envoy/accesslog/service.ts';
+import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
+import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
+import { ProcessorService } from '../envoy/processor/service.ts';
+import { LeaseLedger } from '../fleet/ledger.ts';
+import { FleetWatcher } from '../nodes/watch-fleet.ts';
+import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
+import type { RoutingParams } from '../routing/params.ts';
+import { createStore } from '../store/create.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { VERSION } from '../version.ts';
+import { createAdminView } from './admin-view.ts';
+import { createAgents } from './agents.ts';
+import { createDiscovery, ownListeners } from './discovery.ts';
+import { createDrains } from './drains.ts';
+import { Offer } from './offer.ts';
+import { lastKnownPath } from './places.ts';
+import { Readiness } from './readiness.ts';
+import { createSharing, type Sharing } from './sharing.ts';
+
+/** Decisions that are remembered after their end. */
+const DECISIONS_KEPT = 1000;
+
+export interface ControlPlaneOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly droppedLogLines: () => number;
+}
+
+/** What changes while the control plane runs. */
+export interface Live {
+  config(): Config;
+  routing(): RoutingParams;
+  envoy(): EnvoyInfo | undefined;
+}
+
+export type Parts = ReturnType<typeof createParts>;
+
+/** All parts of a control plane, wired to each other; none of them runs yet. */
+export function createParts(options: ControlPlaneOptions, live: Live) {
+  const { config, clock, random, log } = options;
+  const replica = randomBytes(4).readUInt32BE().toString(36);
+  const alarms = new Alarms(clock, log);
+  const metrics = createMetrics({
+    version: VERSION,
+    envoyVersion: () => live.envoy()?.version,
+    paths: [...INFERENCE_ENDPOINTS, ...READS].map(({ path }) => path),
+    droppedLogLines: options.droppedLogLines,
+  });
+  const fleet = new Fleet(config.nodes, fleetParams(config), clock);
+  const readiness = new Readiness(fleet, clock);
+  const store = createStore(config.store, {
+    clock,
+    random,
+    log,
+    stateDir: config.stateDir,
+    telemetry: metrics,
+  });
+  const ledger = new LeaseLedger();
+  const decisions = new DecisionLog(DECISIONS_KEPT);
+  const sharing: Sharing = createSharing({
+    store,
+    replica,
+    version: VERSION,
+    fleet,
+    ledger,
+    clock,
+    random,
+    log,
+    recorder: () => recorder,
+    pollIntervalMs: () => live.config().poll.interval,
+    setPolling: (node, isPolling, delayMs) => watcher.setPolling(node, isPolling, delayMs),
+    refreshTags: (node) => watcher.refreshTags(node),
+    hasEnvoy: () => publisher.isHeard,
+  });
+  const common = { fleet, ledger, decisions, log };
+  const router = new Router({
+    ...common,
+    telemetry: metrics,
+    clock,
+    random,
+    params: () => live.routing(),
+    replica,
+  });
+  const watcher = new FleetWatcher({
+    clock,
+    random,
+    poll: config.poll,
+    listeners: ownListeners(config),
+    onError: (node, error) => log.error({ err: error, node }, 'watching a node failed'),
+    onObservation: (node, observation) => {
+      if (observation.kind === 'poll_failed') metrics.pollFailed(node, observation.reason);
+      sharing.polled(node, observation);
+    },
+    isOurs: (node) => sharing.isOurs(node),
+  });
+  const recorder = new OutcomeLog({
+    ...common,
+    telemetry: metrics,
+    observe: (node, observation) => sharing.observe(node, observation),
+    refreshTags: (node) => watcher.refreshTags(node),
+  });
+  const discovery = createDiscovery({
+    config,
+    store,
+    replica,
+    clock,
+    random,
+    log,
+    env: process.env,
+    hasRequests: (node) => ledger.onNode(node) > 0,
+    nodeAt: (address) => fleet.nodeAt(address),
+  });
+  const { registry } = discovery;
+  const drains = createDrains({
+    store,
+    replica,
+    fleet,
+    registry,
+    inflight: (node) => ledger.onNode(node),
+    clock,
+    log,
+    config: () => live.config(),
+  });
+  const agents = createAgents({
+    config: () => live.config(),
+    clock,
+    random,
+    log,
+    store,
+    registry,
+    drains: drains.drains,
+    observe: (node, observation) => sharing.observe(node, observation),
+    record: (node) => fleet.nodes.get(node),
+    isOurs: (node) => sharing.isOurs(node),
+    telemetry: metrics,
+  });
+  const lastKnown = new LastKnownFile(lastKnownPath(config.stateDir), log);
+  const publisher = new EndpointPublisher({
+    telemetry: metrics,
+    log,
+    onGood: (set, version) => void lastKnown.write(set, version),
+  });
+  const offer = new Offer({
+    clock,
+    isHeard: () => publisher.isHeard,
+    isHeardElsewhere: () => sharing.isEnvoyElsewhere(),
+    hasPeers: () => live.config().replicas.length > 0,
+  });
+  const unreadyReasons = (): readonly string[] => {
+    const reasons = readiness.reasons();
+    if (reasons.length > 0 || !offer.isAwaited) return reasons;
+    return ['waiting for an Envoy to take the nodes from this replica or from another'];
+  };
+  const reads = createFleetReads(
+    () => fleet.snapshot(),
+    () => clock.now(),
+  );
+  const processor = new ProcessorService({
+    router,
+    reads,
+    telemetry: metrics,
+    clock,
+    log,
+    canRoute: () => offer.canRoute,
+  });
+  const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
+  const view = createAdminView({
+    replica,
+    listen: formatHostPort(config.listen),
+    fleet,
+    ledger,
+    decisions,
+    router,
+    sharing: () => sharing.report(config.store.kind),
+    pollerOf: (node) => sharing.pollerOf(node),
+    alarms,
+    clock,
+    unreadyReasons: () => unreadyReasons(),
+    envoy: () => live.envoy(),
+  });
+  const admin = createAdminServer(view, {
+    address: formatHostPort(config.admin),
+    allowedHosts: [config.admin.host],
+    nodes: drains.nodes,
+    metrics: { contentType: metrics.contentType, render: () => metrics.render() },
+    onError: (error) => log.error({ err: error }, 'a request to the admin interface failed'),
+  });
+  metrics.watch({
+    now: () => clock.now(),
+    snapshot: () => fleet.snapshot(),
+    inflight: () => ledger.counts(),
+    openLeases: () => ledger.size,
+    replicas: () => sharing.replicas().length,
+    drains: () => drainingNodes(fleet.nodes.values()),
+  });
+  return {
+    fleet,
+    alarms,
+    metrics,
+    readiness,
+    ledger,
+    decisions,
+    store,
+    sharing,
+    discovery,
+    drains,
+    agents,
+    watcher,
+    lastKnown,
+    publisher,
+    processor,
+    accessLog,
+    admin,
+    offer,
+  };
+}
