@@ -31,7 +31,7 @@ async function registered(arena: Arena, name: string): Promise<RegisteredNodeRep
 
 const servedBy = async (arena: Arena): Promise<unknown> =>
   (await arena.generate()).headers['x-warmpath-node'];
-const aLongAnswer = { options: { num_predict: 120 } };
+const aLongAnswer = { options: { num_predict: 280 } };
 
 describeReal(await realEnvoy(), 'drains', () => {
   afterEach(closeArenas);
