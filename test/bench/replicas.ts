@@ -1,6 +1,6 @@
 /**
  * What several control planes cost each other, and a decision with a Redis beside it:
- * `node test/bench/replicas.ts [--replicas 1,2,3] [--nodes 10,100,1000] [--seconds N] [--rounds N]`
+ * `node test/bench/replicas.ts [--replicas 1,2,3] [--nodes 10,100,1000] [--seconds N] [--rounds N] [--decisions]`
  *
  * Real `warmpath serve` processes, a real redis-server, simulated nodes; decisions are asked over ext_proc as Envoy asks
  * them. Without Envoy: its share is the same with and without Redis.
@@ -21,6 +21,15 @@ const MODELS = 20;
 const MODEL = 'model-3:latest';
 const HOLD_MS = 100;
 const LOAD_PER_SECOND = 100;
+/** As clients come, and as fast as it goes. */
+const LOADS: readonly {
+  readonly name: string;
+  readonly run: (client: DecisionClient) => Promise<Decisions>;
+}[] = [
+  { name: '100 per second', run: (client) => client.steady(100, 2, HOLD_MS) },
+  { name: '1 client, each at once after the last', run: (client) => client.closedLoop(1, 2) },
+  { name: '16 clients, each at once after the last', run: (client) => client.closedLoop(16, 2) },
+];
 
 const { values } = parseArgs({
   options: {
@@ -28,6 +37,8 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '10,100,1000' },
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '8' },
+    /** Only what a decision costs. */
+    decisions: { type: 'boolean', default: false },
   },
 });
 const seconds = Number(values.seconds);
@@ -35,8 +46,10 @@ const list = (text: string): number[] => text.split(',').filter(Boolean).map(Num
 
 const fleet = await startVirtualFleet(MODELS);
 try {
-  await sharing();
-  await told();
+  if (!values.decisions) {
+    await sharing();
+    await told();
+  }
   await decisions();
 } finally {
   fleet.close();
@@ -132,7 +145,7 @@ async function decisions(): Promise<void> {
   try {
     await settled(shared, nodes);
     await Promise.all(names.map((name) => clients[name].closedLoop(8, 2)));
-    for (const concurrency of [1, 16]) {
+    for (const { name: load, run } of LOADS) {
       const rounds: Record<(typeof names)[number], (Decisions & { readonly cpuMs: number })[]> = {
         memory: [],
         redis: [],
@@ -141,11 +154,11 @@ async function decisions(): Promise<void> {
         for (const name of round % 2 === 0 ? names : names.toReversed()) {
           const { pid } = contenders[name];
           const from = cpuSeconds(pid);
-          const result = await clients[name].closedLoop(concurrency, 2);
+          const result = await run(clients[name]);
           const cpuMs = ((cpuSeconds(pid) - from) * 1_000) / result.waits.length;
           rounds[name].push({ ...result, cpuMs });
         }
-      print(`\ndecisions, ${concurrency} at once, ${nodes} nodes, ${values.rounds} rounds of 2 s:`);
+      print(`\ndecisions, ${load}, ${nodes} nodes, ${values.rounds} rounds of 2 s:`);
       for (const name of names) {
         const each = rounds[name];
         const at = (share: number) => spread(each.map(({ waits }) => quantile(waits, share)));
