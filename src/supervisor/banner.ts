@@ -1,3 +1,4 @@
+import { isLoopbackHost } from '../app/destination.ts';
 import { urlHost } from '../app/host-port.ts';
 import type { Config } from '../config/config.ts';
 import type { FailureReason } from '../fleet/types.ts';
@@ -17,11 +18,14 @@ export function banner({ version, envoyVersion, config, nodes }: BannerFacts): s
   const flag =
     config.admin.port === 9411 ? '' : ` --admin ${reachable(config.admin.host)}:${config.admin.port}`;
   const model = nodes.flatMap(({ warm }) => warm)[0] ?? 'MODEL';
+  const elsewhere = isLoopbackHost(config.listen.host)
+    ? ', from this machine only'
+    : `; other machines: OLLAMA_HOST=http://<this machine>:${config.listen.port}`;
   return [
     '',
     `  warmpath ${version} is up, with Envoy ${envoyVersion}`,
     '',
-    `  clients   ${client}  (Ollama and OpenAI API; other machines: OLLAMA_HOST=http://<this machine>:${config.listen.port})`,
+    `  clients   ${client}  (Ollama and OpenAI API${elsewhere})`,
     `  operators ${admin}/status  /metrics  /healthz  /readyz`,
     ...nodeLines(nodes, config),
     '',
