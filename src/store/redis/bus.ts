@@ -4,7 +4,7 @@ import { type ReplicaId, StoreError, type StoreMessage } from '../contract.ts';
 import { createSubscriber, type RedisTarget } from './client.ts';
 import type { Keys } from './keys.ts';
 import { Link } from './link.ts';
-import { decodeMessage } from './messages.ts';
+import { decodeMessage, isMessageOf } from './messages.ts';
 import { storeErrorOf } from './redis-errors.ts';
 
 /** A connection that only listens looks the same whether it is quiet or dead. */
@@ -85,12 +85,15 @@ export class Bus {
   }
 
   #received(channel: string, text: string): void {
+    const subscribers = [...this.#subscribers];
+    // Much of what a busy replica hears is its own: not worth reading.
+    if (subscribers.every(({ replica }) => isMessageOf(replica, text))) return;
     const message = decodeMessage(text);
     if (message === undefined) {
       this.#options.onRejected();
       return;
     }
-    for (const { replica, listener } of [...this.#subscribers]) {
+    for (const { replica, listener } of subscribers) {
       const isFor = channel === this.#options.keys.toAll || channel === this.#options.keys.toOne(replica);
       if (isFor && message.from !== replica && (message.to ?? replica) === replica) listener(message);
     }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { StoreError, type StoreMessage } from '../contract.ts';
+import { type ReplicaId, StoreError, type StoreMessage } from '../contract.ts';
 import { parseJson } from '../json.ts';
 import { MAX_MESSAGE_BYTES } from '../limits.ts';
 
@@ -18,6 +18,11 @@ export function encodeMessage({ from, to, topic, body }: StoreMessage): string {
     'refused',
     `a message on ${topic} has more than ${MAX_MESSAGE_BYTES} bytes: send it in parts`,
   );
+}
+
+/** Whether this text, unread, is a message of that replica: all who write one name themselves first. */
+export function isMessageOf(replica: ReplicaId, text: string): boolean {
+  return text.startsWith(`{"from":${JSON.stringify(replica)},`);
 }
 
 /** Undefined where it is not what we write. */
