@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type AgentReport, reportSchema } from '../app/agent-protocol.ts';
+import { type AgentReport, reportSchema } from '../app/agents/agent-protocol.ts';
 import type { Clock } from '../app/ports.ts';
 import { ALL_GPUS, type GpuChoice, parseVisibleDevices } from './gpu/choose.ts';
 import { type Gpus, reported } from './gpu/gpus.ts';

@@ -11,7 +11,7 @@ import {
   MAX_AGENT_BODY_BYTES,
   type SignedParts,
   signReport,
-} from '../app/agent-protocol.ts';
+} from '../app/agents/agent-protocol.ts';
 import type { Clock } from '../app/ports.ts';
 
 const TIMEOUT_MS = 5_000;

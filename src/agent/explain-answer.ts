@@ -1,4 +1,4 @@
-import { AGENT_TIME_WINDOW_MS } from '../app/agent-protocol.ts';
+import { AGENT_TIME_WINDOW_MS } from '../app/agents/agent-protocol.ts';
 import type { Answer } from './control-plane-client.ts';
 
 /** From here on a difference is worth a word: half of what the control plane bears. */

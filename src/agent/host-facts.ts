@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { availableParallelism, freemem, loadavg, platform, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { mem } from 'systeminformation';
-import type { AgentReport } from '../app/agent-protocol.ts';
+import type { AgentReport } from '../app/agents/agent-protocol.ts';
 
 export type HostFacts = NonNullable<AgentReport['host']>;
 

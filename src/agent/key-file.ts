@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { chmod, link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type AgentKey, agentKeyPem, generateAgentKey, parseAgentKey } from '../app/agent-protocol.ts';
+import { type AgentKey, agentKeyPem, generateAgentKey, parseAgentKey } from '../app/agents/agent-protocol.ts';
 
 /** The key cannot be used; the message says what to do. */
 export class KeyFileError extends Error {

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import type { AgentReport } from '../app/agent-protocol.ts';
+import type { AgentReport } from '../app/agents/agent-protocol.ts';
 
 const MAX_NOTE = 128;
 

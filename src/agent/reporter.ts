@@ -1,4 +1,4 @@
-import type { AgentReport } from '../app/agent-protocol.ts';
+import type { AgentReport } from '../app/agents/agent-protocol.ts';
 import type { Log } from '../app/log.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import type { Answer, ControlPlaneClient } from './control-plane-client.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { AgentIntake, AgentReply, AgentRequest } from '../app/agent-intake.ts';
-import { AGENT_HEADERS, AGENT_PATHS, MAX_AGENT_BODY_BYTES } from '../app/agent-protocol.ts';
+import type { AgentIntake, AgentReply, AgentRequest } from '../app/agents/agent-intake.ts';
+import { AGENT_HEADERS, AGENT_PATHS, MAX_AGENT_BODY_BYTES } from '../app/agents/agent-protocol.ts';
 
 /** A report has a few KiB; whoever needs longer holds a connection for nothing. */
 const REQUEST_MS = 5_000;

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
-import { drainCauses } from '../app/drain-causes.ts';
+import { drainCauses } from '../app/drains/drain-causes.ts';
 import { formatOrigin } from '../app/host-port.ts';
-import type { RegisteredNode } from '../app/registry-types.ts';
+import type { RegisteredNode } from '../app/registry/registry-types.ts';
 import type { Drain, DrainCause, NodeRecord } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
 import type { DrainReport, RegisteredNodeReport } from './nodes-schema.ts';

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../app/log.ts';
-import { type NodeAdmin, NodeAdminError } from '../app/registry-types.ts';
+import { type NodeAdmin, NodeAdminError } from '../app/registry/registry-types.ts';
 import type { AdminSource } from './admin-source.ts';
 import { nodesText, registeredReport } from './nodes-report.ts';
 import { drainBody, emptyBody, nodeParams } from './nodes-schema.ts';

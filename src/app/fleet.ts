@@ -3,8 +3,8 @@ import { observe } from '../fleet/observe.ts';
 import type { FleetParams } from '../fleet/params.ts';
 import { SnapshotBuilder } from '../fleet/snapshot-builder.ts';
 import type { FleetSnapshot, NodeId, NodeRecord, NodeSpec, NodeStatus, Observation } from '../fleet/types.ts';
-import { AddressBook } from './address-book.ts';
 import type { Clock } from './ports.ts';
+import { AddressBook } from './registry/address-book.ts';
 
 /** Below this size a snapshot is rebuilt at the next read; above it, at most once per `REBUILD_MS`. */
 const SMALL_FLEET = 200;

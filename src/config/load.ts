@@ -1,5 +1,6 @@
-import { homedir, networkInterfaces } from 'node:os';
+import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { interfaceAddresses } from '../app/interface-addresses.ts';
 import type { NodeSpec } from '../fleet/types.ts';
 import type { Config } from './config.ts';
 import { crossCheck, listenersOf, readPartial } from './cross-check.ts';
@@ -233,10 +234,4 @@ function defaultStateDir(env: Environment): string {
   const base =
     env.XDG_STATE_HOME && isAbsolute(env.XDG_STATE_HOME) ? env.XDG_STATE_HOME : join(home, '.local', 'state');
   return join(base, 'warmpath');
-}
-
-function interfaceAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap(
-    (addresses) => addresses?.map(({ address }) => address) ?? [],
-  );
 }

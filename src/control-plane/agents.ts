@@ -1,11 +1,11 @@
-import { networkInterfaces } from 'node:os';
 import { createAgentServer, readAgentTls } from '../api/agent-server.ts';
-import { AgentFleet } from '../app/agent-fleet.ts';
-import { AgentIntake } from '../app/agent-intake.ts';
+import { AgentFleet } from '../app/agents/agent-fleet.ts';
+import { AgentIntake } from '../app/agents/agent-intake.ts';
 import { formatHostPort, formatOrigin } from '../app/host-port.ts';
+import { interfaceAddresses } from '../app/interface-addresses.ts';
 import type { Log } from '../app/log.ts';
 import type { Clock, Random } from '../app/ports.ts';
-import type { NodeRegistry } from '../app/registry-types.ts';
+import type { NodeRegistry } from '../app/registry/registry-types.ts';
 import type { GpuTelemetry } from '../app/telemetry-port.ts';
 import type { Config } from '../config/config.ts';
 import { parseNodeUrl } from '../config/node-url.ts';
@@ -145,10 +145,4 @@ function within(lookup: Lookup, limitMs: number, clock: Clock): Lookup {
       const cancel = clock.after(limitMs, () => reject(new Error('the name service does not answer')));
       lookup(host).then(resolve, reject).finally(cancel);
     });
-}
-
-function interfaceAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap(
-    (addresses) => addresses?.map(({ address }) => address) ?? [],
-  );
 }

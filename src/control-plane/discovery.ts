@@ -1,12 +1,13 @@
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import type { Listener } from '../app/destination.ts';
 import { formatOrigin } from '../app/host-port.ts';
+import { interfaceAddresses } from '../app/interface-addresses.ts';
 import type { Log } from '../app/log.ts';
-import { AGENT_KEY, Registry } from '../app/node-registry.ts';
-import type { NodeRegistryOptions, ProbeAnswer } from '../app/node-registry-types.ts';
 import type { Clock, Random } from '../app/ports.ts';
-import type { Candidate } from '../app/registry-types.ts';
+import { AGENT_KEY, Registry } from '../app/registry/node-registry.ts';
+import type { NodeRegistryOptions, ProbeAnswer } from '../app/registry/registry-options.ts';
+import type { Candidate } from '../app/registry/registry-types.ts';
 import type { Config } from '../config/config.ts';
 import { deriveNodeName, parseNodeUrl } from '../config/node-url.ts';
 import { announceWarmpath } from '../discovery/announce-warmpath.ts';
@@ -223,10 +224,4 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 export function ownListeners({ listen, admin, grpc, agents }: Config): Listener[] {
   const others = [grpc?.kind === 'tcp' ? grpc : undefined, agents.listen];
   return [listen, admin, ...others.filter((listener) => listener !== undefined)];
-}
-
-function interfaceAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap(
-    (addresses) => addresses?.map(({ address }) => address) ?? [],
-  );
 }

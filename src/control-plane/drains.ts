@@ -1,7 +1,7 @@
 import type { NodeRoutesOptions } from '../api/nodes-routes.ts';
 import { isLoopbackHost } from '../app/destination.ts';
-import { Drains, type DrainsOptions } from '../app/drains.ts';
-import type { NodeAdmin, NodeRegistry } from '../app/registry-types.ts';
+import { Drains, type DrainsOptions } from '../app/drains/drains.ts';
+import type { NodeAdmin, NodeRegistry } from '../app/registry/registry-types.ts';
 import type { Config } from '../config/config.ts';
 
 export interface DrainsDependencies extends Omit<DrainsOptions, 'registry'> {

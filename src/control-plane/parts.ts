@@ -4,7 +4,7 @@ import type { EnvoyInfo } from '../api/admin-source.ts';
 import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
 import { DecisionLog } from '../app/decision-log.ts';
-import { drainingNodes } from '../app/drain-causes.ts';
+import { drainingNodes } from '../app/drains/drain-causes.ts';
 import { Fleet } from '../app/fleet.ts';
 import { formatHostPort } from '../app/host-port.ts';
 import type { Log } from '../app/log.ts';

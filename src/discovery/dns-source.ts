@@ -1,7 +1,7 @@
 import { Resolver } from 'node:dns/promises';
 import { destinationProblem } from '../app/destination.ts';
 import { formatHostPort } from '../app/host-port.ts';
-import type { Candidate } from '../app/registry-types.ts';
+import type { Candidate } from '../app/registry/registry-types.ts';
 import { repeat } from './repeat.ts';
 import type { DiscoverySource, Report, SourceDeps } from './source.ts';
 import { Trouble } from './trouble.ts';

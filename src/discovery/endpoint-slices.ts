@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { Candidate } from '../app/registry-types.ts';
+import type { Candidate } from '../app/registry/registry-types.ts';
 
 const DEFAULT_PORT = 11_434;
 

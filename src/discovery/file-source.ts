@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { watch } from 'chokidar';
-import type { Candidate } from '../app/registry-types.ts';
+import type { Candidate } from '../app/registry/registry-types.ts';
 import type { NodeSpec } from '../fleet/types.ts';
 import type { DiscoverySource, Report, SourceDeps } from './source.ts';
 import { Trouble } from './trouble.ts';

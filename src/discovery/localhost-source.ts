@@ -1,4 +1,4 @@
-import type { Candidate } from '../app/registry-types.ts';
+import type { Candidate } from '../app/registry/registry-types.ts';
 import type { NodeUrl } from '../fleet/types.ts';
 import { repeat } from './repeat.ts';
 import type { DiscoverySource, Report, SourceDeps } from './source.ts';

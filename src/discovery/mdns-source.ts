@@ -1,4 +1,4 @@
-import type { Candidate } from '../app/registry-types.ts';
+import type { Candidate } from '../app/registry/registry-types.ts';
 import type { NodeUrl } from '../fleet/types.ts';
 import { closeMdns, type MdnsAddress, openMdns, SERVICE } from './mdns-socket.ts';
 import { type Announced, type LooseRecord, MdnsTable } from './mdns-table.ts';

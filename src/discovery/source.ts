@@ -1,6 +1,6 @@
 import type { Log } from '../app/log.ts';
 import type { Clock, Random } from '../app/ports.ts';
-import type { Candidate } from '../app/registry-types.ts';
+import type { Candidate } from '../app/registry/registry-types.ts';
 
 /** All that a source names now. What it names is proven by nobody yet. */
 export type Report = (candidates: readonly Candidate[]) => void;

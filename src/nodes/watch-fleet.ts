@@ -1,6 +1,6 @@
-import { networkInterfaces } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import type { Listener } from '../app/destination.ts';
+import { interfaceAddresses } from '../app/interface-addresses.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import type { Config } from '../config/config.ts';
 import type { NodeId, NodeSpec, Observation } from '../fleet/types.ts';
@@ -131,10 +131,4 @@ export class FleetWatcher {
 /** Labels, weights and the like change nothing of how a node is asked. */
 function isAskedAlike(a: NodeSpec, b: NodeSpec): boolean {
   return isDeepStrictEqual(a.url, b.url) && a.token === b.token && a.tlsCaFile === b.tlsCaFile;
-}
-
-function interfaceAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap(
-    (addresses) => addresses?.map(({ address }) => address) ?? [],
-  );
 }

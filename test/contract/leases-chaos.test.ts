@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { SharedLeases } from '../../src/app/shared-leases.ts';
+import { SharedLeases } from '../../src/app/sharing/shared-leases.ts';
 import { SystemClock } from '../../src/app/system-clock.ts';
 import { LeaseLedger } from '../../src/fleet/ledger.ts';
 import type { Store } from '../../src/store/contract.ts';

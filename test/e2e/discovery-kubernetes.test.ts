@@ -1,6 +1,6 @@
 import { DiscoveryV1Api, KubeConfig, type V1EndpointSlice } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import type { Candidate } from '../../src/app/registry-types.ts';
+import type { Candidate } from '../../src/app/registry/registry-types.ts';
 import { SystemClock } from '../../src/app/system-clock.ts';
 import { KubernetesSource } from '../../src/discovery/kubernetes-source.ts';
 import { KubeApiServer, realKubeApiServer } from '../support/kube-apiserver.ts';

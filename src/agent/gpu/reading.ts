@@ -1,4 +1,4 @@
-import type { AgentReport } from '../../app/agent-protocol.ts';
+import type { AgentReport } from '../../app/agents/agent-protocol.ts';
 
 export type ReportedGpu = AgentReport['gpus'][number];
 

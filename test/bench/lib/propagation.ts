@@ -1,4 +1,4 @@
-import { SharedLeases } from '../../../src/app/shared-leases.ts';
+import { SharedLeases } from '../../../src/app/sharing/shared-leases.ts';
 import { SystemClock } from '../../../src/app/system-clock.ts';
 import { LeaseLedger } from '../../../src/fleet/ledger.ts';
 import { isUp, openRedisStore } from '../../support/redis-store.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { reportSchema } from '../../../src/app/agent-protocol.ts';
+import { reportSchema } from '../../../src/app/agents/agent-protocol.ts';
 import { type TempDir, tempDir } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { TestControlPlane } from './control-plane.ts';

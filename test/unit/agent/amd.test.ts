@@ -7,7 +7,7 @@ import { parseAmdSmi } from '../../../src/agent/gpu/amd-smi.ts';
 import { readAmdSysfs } from '../../../src/agent/gpu/amd-sysfs.ts';
 import { reported } from '../../../src/agent/gpu/gpus.ts';
 import { parseRocmSmi } from '../../../src/agent/gpu/rocm-smi.ts';
-import { reportSchema } from '../../../src/app/agent-protocol.ts';
+import { reportSchema } from '../../../src/app/agents/agent-protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { failed, ok, recorded, tools } from './recordings.ts';

@@ -11,7 +11,7 @@ import {
   joinSchema,
   reportSchema,
   type SignedParts,
-} from '../../../src/app/agent-protocol.ts';
+} from '../../../src/app/agents/agent-protocol.ts';
 
 interface Reply {
   readonly status: number;

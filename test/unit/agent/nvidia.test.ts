@@ -4,7 +4,7 @@ import { reported } from '../../../src/agent/gpu/gpus.ts';
 import { NvidiaCollector } from '../../../src/agent/gpu/nvidia.ts';
 import { parseMig } from '../../../src/agent/gpu/nvidia-mig.ts';
 import { NVIDIA_FIELDS, parseNvidiaCsv } from '../../../src/agent/gpu/nvidia-smi.ts';
-import { reportSchema } from '../../../src/app/agent-protocol.ts';
+import { reportSchema } from '../../../src/app/agents/agent-protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { failed, ok, recorded, tools } from './recordings.ts';
 

@@ -6,7 +6,7 @@ import {
   OwnerHoursError,
   parseOwnerHours,
 } from '../../../src/agent/owner-hours.ts';
-import { reportSchema } from '../../../src/app/agent-protocol.ts';
+import { reportSchema } from '../../../src/app/agents/agent-protocol.ts';
 
 const BERLIN = 'Europe/Berlin';
 const inUse = (hours: string, at: string, zone = BERLIN) =>

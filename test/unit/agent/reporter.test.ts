@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ControlPlaneClient } from '../../../src/agent/control-plane-client.ts';
 import { Reporter } from '../../../src/agent/reporter.ts';
-import { type AgentReport, generateAgentKey } from '../../../src/app/agent-protocol.ts';
+import { type AgentReport, generateAgentKey } from '../../../src/app/agents/agent-protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { freePort } from '../../support/free-port.ts';
 import { MemoryLog } from '../../support/memory-log.ts';

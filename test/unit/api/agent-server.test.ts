@@ -5,17 +5,17 @@ import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createAgentServer, readAgentTls } from '../../../src/api/agent-server.ts';
-import type { AgentRequest } from '../../../src/app/agent-intake.ts';
+import type { AgentRequest } from '../../../src/app/agents/agent-intake.ts';
 import {
   AGENT_HEADERS,
   AGENT_PATHS,
   generateAgentKey,
   MAX_AGENT_BODY_BYTES,
-} from '../../../src/app/agent-protocol.ts';
+} from '../../../src/app/agents/agent-protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { AgentBench, NAME, TOKEN } from '../app/agent-bench.ts';
+import { AgentBench, NAME, TOKEN } from '../app/agents/bench.ts';
 
 const key = generateAgentKey();
 const LOCAL = 'http://127.0.0.1:11999';

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { nodesSchema } from '../../../src/api/nodes-schema.ts';
 import { statusSchema } from '../../../src/api/status-schema.ts';
 import type { NodeSpec } from '../../../src/fleet/types.ts';
-import { configured } from '../app/drain-bench.ts';
+import { configured } from '../app/drains/bench.ts';
 import { type NodesServer, type NodesServerOptions, startNodesServer } from './nodes-server.ts';
 
 const TOKEN = '0123456789abcdef';

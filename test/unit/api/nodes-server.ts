@@ -5,7 +5,7 @@ import { createDrains, type DrainsPart } from '../../../src/control-plane/drains
 import type { NodeSpec } from '../../../src/fleet/types.ts';
 import type { MemoryStore } from '../../../src/store/memory.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { aSharedStore, configured, DrainBench } from '../app/drain-bench.ts';
+import { aSharedStore, configured, DrainBench } from '../app/drains/bench.ts';
 import { aSource } from './fake-source.ts';
 
 export interface NodesServer {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createSharing, type Sharing } from '../../../src/control-plane/sharing.ts';
 import { MemoryStore } from '../../../src/store/memory.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { FlakyStore } from '../app/flaky-store.ts';
+import { FlakyStore } from '../app/sharing/flaky-store.ts';
 import { address, Workbench } from '../app/workbench.ts';
 import { resident } from '../fleet/builders.ts';
 import { MODEL, request } from '../routing/builders.ts';

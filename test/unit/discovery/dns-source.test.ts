@@ -1,7 +1,7 @@
 import type { Answer } from 'dns-packet';
 import { afterEach, describe, expect, it } from 'vitest';
 import { formatOrigin } from '../../../src/app/host-port.ts';
-import type { Candidate } from '../../../src/app/registry-types.ts';
+import type { Candidate } from '../../../src/app/registry/registry-types.ts';
 import { DnsSource, type DnsSourceOptions } from '../../../src/discovery/dns-source.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { MemoryLog } from '../../support/memory-log.ts';

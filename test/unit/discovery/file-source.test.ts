@@ -1,7 +1,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Candidate } from '../../../src/app/registry-types.ts';
+import type { Candidate } from '../../../src/app/registry/registry-types.ts';
 import { SystemClock } from '../../../src/app/system-clock.ts';
 import { createSource } from '../../../src/control-plane/discovery-sources.ts';
 import { MemoryLog } from '../../support/memory-log.ts';

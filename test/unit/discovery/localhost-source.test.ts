@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Candidate } from '../../../src/app/registry-types.ts';
+import type { Candidate } from '../../../src/app/registry/registry-types.ts';
 import { SystemClock } from '../../../src/app/system-clock.ts';
 import { createSource } from '../../../src/control-plane/discovery-sources.ts';
 import { LocalhostSource } from '../../../src/discovery/localhost-source.ts';

@@ -4,7 +4,7 @@ import { encode } from 'dns-packet';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { formatOrigin } from '../../../src/app/host-port.ts';
-import type { Candidate } from '../../../src/app/registry-types.ts';
+import type { Candidate } from '../../../src/app/registry/registry-types.ts';
 import { SystemClock } from '../../../src/app/system-clock.ts';
 import { announceWarmpath } from '../../../src/discovery/announce-warmpath.ts';
 import { findWarmpath } from '../../../src/discovery/find-warmpath.ts';

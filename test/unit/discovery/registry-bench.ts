@@ -1,6 +1,6 @@
-import { Registry } from '../../../src/app/node-registry.ts';
-import type { ProbeAnswer, RegistryPolicy } from '../../../src/app/node-registry-types.ts';
-import type { Candidate } from '../../../src/app/registry-types.ts';
+import { Registry } from '../../../src/app/registry/node-registry.ts';
+import type { ProbeAnswer, RegistryPolicy } from '../../../src/app/registry/registry-options.ts';
+import type { Candidate } from '../../../src/app/registry/registry-types.ts';
 import { deriveNodeName, parseNodeUrl } from '../../../src/config/node-url.ts';
 import type { NodeSpec, NodeUrl } from '../../../src/fleet/types.ts';
 import type { Store } from '../../../src/store/contract.ts';

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { NodeAdminError } from '../../../src/app/registry-types.ts';
+import { NodeAdminError } from '../../../src/app/registry/registry-types.ts';
 import { agent, type BenchOptions, candidate, configured, RegistryBench } from './registry-bench.ts';
 
 const open: RegistryBench[] = [];

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import { drainingNodes } from '../../../src/app/drain-causes.ts';
+import { drainingNodes } from '../../../src/app/drains/drain-causes.ts';
 import type { EndedRequest, FleetGauges } from '../../../src/app/telemetry-port.ts';
 import type { FleetSnapshot } from '../../../src/fleet/types.ts';
 import { createMetrics, type Metrics, type MetricsOptions } from '../../../src/telemetry/metrics.ts';
