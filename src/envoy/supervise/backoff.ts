@@ -3,7 +3,7 @@ import type { Random } from '../../app/ports.ts';
 const FIRST_MS = 100;
 const LONGEST_MS = 10_000;
 /** Having run this long it has served: to wait would cost more than to start again. */
-const STEADY_MS = 2_000;
+const STEADY_MS = 1_000;
 
 /** How long to wait before starting a crashed process again: at once the first time, then doubling, with jitter. */
 export class RestartBackoff {
