@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { STATUS } from '../app/status.ts';
 import { RouterError } from '../request/errors.ts';
 import type { AdminSource } from './admin-source.ts';
+import { clientErrorOf } from './client-error.ts';
 import { explanationReport } from './explain-report.ts';
 import { createHostGuard } from './host-guard.ts';
 import { addNodeRoutes, isNodeWrite, type NodeRoutesOptions, nodeAdminStatus } from './nodes-routes.ts';
@@ -119,13 +120,6 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
 
 function refuse(reply: FastifyReply, status: number, message: string): FastifyReply {
   return reply.code(status).send({ error: message });
-}
-
-/** Fastify's own refusals (a malformed URL, a body where none belongs) carry a status below 500. */
-function clientErrorOf(error: unknown): number | undefined {
-  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return undefined;
-  const { statusCode } = error;
-  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500 ? statusCode : undefined;
 }
 
 function describe(error: z.ZodError): string {

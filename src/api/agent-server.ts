@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { AgentIntake, AgentReply, AgentRequest } from '../app/agents/agent-intake.ts';
 import { AGENT_HEADERS, AGENT_PATHS, MAX_AGENT_BODY_BYTES } from '../app/agents/agent-protocol.ts';
+import { clientErrorOf } from './client-error.ts';
 
 /** A report has a few KiB; whoever needs longer holds a connection for nothing. */
 const REQUEST_MS = 5_000;
@@ -133,11 +134,4 @@ function boundConnections(server: FastifyInstance, maxConnections: number): void
     });
     if (count > Math.min(MAX_PER_SENDER, maxConnections / 2)) socket.destroy();
   });
-}
-
-/** Fastify's own refusals (a malformed URL, a bad length) carry a status below 500. */
-function clientErrorOf(error: unknown): number | undefined {
-  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return undefined;
-  const { statusCode } = error;
-  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500 ? statusCode : undefined;
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { NodeId, NodeSpec } from '../fleet/types.ts';
 import type { Config } from './config.ts';
+import { isSection } from './section-context.ts';
 
 /** What a reload changes. */
 export interface ConfigDiff {
@@ -94,8 +95,4 @@ function changedPaths(path: string, before: unknown, after: unknown): string[] {
   return [...keys]
     .filter((key) => !isDeepStrictEqual(before[key], after[key]))
     .map((key) => `${path}.${key}`);
-}
-
-function isSection(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

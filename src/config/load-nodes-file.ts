@@ -7,6 +7,7 @@ import { ConfigError, describeIssues, formatPath, MAX_PROBLEMS, type Problem } f
 import { readBounded } from './read-bounded.ts';
 import { expandTokens, type NodeContext, resolveNodes } from './resolve-nodes.ts';
 import { MAX_NODES, nodeSchema } from './schema.ts';
+import { isSection } from './section-context.ts';
 import { parseYaml } from './yaml-document.ts';
 
 const listSchema = z.strictObject(
@@ -68,8 +69,4 @@ export async function loadNodesFile(
     nodes: parsed.data.nodes.map((node, index) => toSpec(node, nodes.extras[index])),
     files: nodes.files,
   };
-}
-
-function isSection(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -36,5 +36,9 @@ export class SectionContext {
 
 /** A copy of a section of untrusted input; empty where it is none. */
 export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+  return isSection(value) ? { ...value } : {};
+}
+
+export function isSection(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

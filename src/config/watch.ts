@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type FSWatcher, watch as watchPaths } from 'chokidar';
+import { fingerprintOf } from '../app/fingerprint.ts';
 import type { Clock } from '../app/ports.ts';
 import type { Config } from './config.ts';
 import { type ConfigDiff, diffConfig, isEmptyDiff } from './diff.ts';
@@ -190,20 +189,4 @@ class Watcher implements ConfigWatcher {
 /** Nodes may also come by themselves. */
 function mayHaveNodes({ nodes, discovery, agents }: Config): boolean {
   return nodes.length > 0 || discovery.sources.length > 0 || agents.listen !== undefined;
-}
-
-/** Changes when the content of a file does; symbolic links are followed. */
-async function fingerprintOf(files: readonly string[]): Promise<string> {
-  const hash = createHash('sha256');
-  for (const file of files) {
-    hash.update(`${file}\n`);
-    try {
-      const { size } = await stat(file);
-      // Files beyond every bound are refused unread; their size is enough to tell them apart.
-      hash.update(size > 4 * 1024 * 1024 ? `${size}` : await readFile(file));
-    } catch {
-      hash.update('missing');
-    }
-  }
-  return hash.digest('hex');
 }

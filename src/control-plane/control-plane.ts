@@ -63,7 +63,7 @@ export class ControlPlane {
     const known = await this.#parts.lastKnown.read();
     if (known !== undefined) this.#parts.publisher.restore(known.set, known.version);
     await untilKnown(this.#parts.store, clock);
-    await this.#parts.discovery.registry.load();
+    await this.#parts.discovery.load();
     this.#parts.fleet.replaceNodes(this.#parts.discovery.registry.members(), fleetParams(config));
     await this.#parts.sharing.load();
     await this.#parts.drains.load();

@@ -90,9 +90,13 @@ export class Discovery {
     );
   }
 
-  /** Loads what the store knows, then finds nodes until `signal` aborts. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** What the store knows; before `run`. Never rejects. */
+  async load(): Promise<void> {
     await this.registry.load();
+  }
+
+  /** Finds nodes until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     this.#follow();
     this.registry.keepSources(new Set(this.#running.keys()));

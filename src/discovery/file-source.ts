@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { watch } from 'chokidar';
+import { fingerprintOf } from '../app/fingerprint.ts';
 import type { Candidate } from '../app/registry/registry-types.ts';
 import type { NodeSpec } from '../fleet/types.ts';
 import type { DiscoverySource, Report, SourceDeps } from './source.ts';
@@ -13,7 +13,6 @@ const QUIET_MS = 250;
 const MAX_WAIT_MS = 2_000;
 /** File systems that report no changes are looked at this often. */
 const LOOK_MS = 10_000;
-const MAX_BYTES = 4 * 1024 * 1024;
 
 export interface FileSourceOptions extends SourceDeps {
   readonly path: string;
@@ -93,19 +92,4 @@ export class FileSource implements DiscoverySource {
   #candidate({ id, url, labels, identity: _, ...settings }: NodeSpec): Candidate {
     return { name: id, url, source: 'file', identity: `${this.#identity}#${id}`, labels, settings };
   }
-}
-
-/** Changes when the content of a file does; symbolic links are followed. */
-async function fingerprintOf(files: readonly string[]): Promise<string> {
-  const hash = createHash('sha256');
-  for (const file of files) {
-    hash.update(`${file}\n`);
-    try {
-      const { size } = await stat(file);
-      hash.update(size > MAX_BYTES ? `${size}` : await readFile(file));
-    } catch {
-      hash.update('missing');
-    }
-  }
-  return hash.digest('hex');
 }

@@ -142,19 +142,21 @@ export interface Drain {
 export type NodeStatus = 'unknown' | 'ready' | 'suspect' | 'down' | 'draining';
 
 /** Why a poll or an attempt failed; bounded, so that it can be a metric label. */
-export type FailureReason =
-  | 'refused' // nobody listens, or the network says so
-  | 'connect_timeout'
-  | 'timeout' // connected, no (first) byte in time
-  | 'reset' // cut before the answer began
-  | 'truncated' // cut after the answer began
-  | 'bad_answer' // not what Ollama answers
-  | 'server_error' // 500, 502, 504
-  | 'busy' // 429, 503
-  | 'model_missing' // 404 for a model that its tag list names
-  | 'in_band_error' // 200, then an error line
-  | 'dns'
-  | 'tls';
+export type FailureReason = (typeof FAILURE_REASONS)[number];
+export const FAILURE_REASONS = [
+  'refused', // nobody listens, or the network says so
+  'connect_timeout',
+  'timeout', // connected, no (first) byte in time
+  'reset', // cut before the answer began
+  'truncated', // cut after the answer began
+  'bad_answer', // not what Ollama answers
+  'server_error', // 500, 502, 504
+  'busy', // 429, 503
+  'model_missing', // 404 for a model that its tag list names
+  'in_band_error', // 200, then an error line
+  'dns',
+  'tls',
+] as const;
 
 /** Everything that can be learnt about a node, from polls and from live traffic. Times are monotonic ms. */
 export type Observation =

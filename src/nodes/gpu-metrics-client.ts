@@ -1,8 +1,8 @@
-import { isIP, type LookupFunction } from 'node:net';
 import { Client } from 'undici';
 import type { Clock } from '../app/ports.ts';
 import type { GpuMetricsSpec, GpuReport } from '../fleet/types.ts';
 import { parseGpuMetrics } from './gpu-metrics.ts';
+import { pinned } from './ollama-client.ts';
 import { PollError, pollErrorFrom } from './poll-error.ts';
 
 export interface GpuMetricsClientOptions {
@@ -85,13 +85,4 @@ export class GpuMetricsClient {
       throw error;
     }
   }
-}
-
-/** A lookup that knows one answer. */
-function pinned(ip: string): LookupFunction {
-  const family = isIP(ip);
-  return (_hostname, options, callback) => {
-    if (options.all === true) callback(null, [{ address: ip, family }]);
-    else callback(null, ip, family);
-  };
 }

@@ -55,7 +55,11 @@ async function controlPlane(extra = '') {
       hasRequests: () => false,
       nodeAt: (address) => fleet.nodeAt(address),
     });
-    return { registry: made.registry, run: (signal: AbortSignal) => made.run(signal) };
+    return {
+      registry: made.registry,
+      load: () => made.load(),
+      run: (signal: AbortSignal) => made.run(signal),
+    };
   })();
   const follow = (): void => fleet.replaceNodes(registry.members(), fleetParams(config));
   registry.onMembers(follow);
@@ -76,6 +80,7 @@ async function controlPlane(extra = '') {
     },
   });
   await agents.start();
+  await discovery.load();
   const stop = new AbortController();
   const running = [discovery, drains, agents].map((part) => part.run(stop.signal));
   cleanups.push(async () => {

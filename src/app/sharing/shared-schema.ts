@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import type { GpuReport, ModelOnDisk, Observation, ResidentModel } from '../../fleet/types.ts';
+import {
+  FAILURE_REASONS,
+  type GpuReport,
+  type ModelOnDisk,
+  type Observation,
+  type ResidentModel,
+} from '../../fleet/types.ts';
 
 /**
  * What replicas tell each other about nodes, as it travels through the store. Whoever can write to the store could
@@ -21,20 +27,7 @@ export const bytes = z.number().min(0).max(MAX_BYTES);
 export const ms = z.number().min(0).max(MAX_MS);
 const text = z.string().max(512);
 
-export const failureReason = z.enum([
-  'refused',
-  'connect_timeout',
-  'timeout',
-  'reset',
-  'truncated',
-  'bad_answer',
-  'server_error',
-  'busy',
-  'model_missing',
-  'in_band_error',
-  'dns',
-  'tls',
-]);
+export const failureReason = z.enum(FAILURE_REASONS);
 const details = z.object({
   parent_model: text,
   format: text,

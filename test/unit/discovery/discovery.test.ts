@@ -62,6 +62,7 @@ async function start(
     ...fields,
   });
   const stop = new AbortController();
+  await discovery.load();
   const done = discovery.run(stop.signal);
   open.push(async () => {
     stop.abort();
