@@ -27,6 +27,8 @@ const terms = z.object({
   roundTrip: z.number(),
   slotWait: z.number(),
   load: z.number(),
+  prompt: z.number(),
+  answer: z.number(),
   eviction: z.number(),
   trust: z.number(),
 });
@@ -34,9 +36,14 @@ const ranked = z.object({
   id: z.string(),
   address: z.string(),
   seconds: z.number(),
+  firstTokenSeconds: z.number(),
+  completionSeconds: z.number(),
+  heldSeconds: z.number(),
   terms,
   reason: z.enum(pickReasons),
   isWarm: z.boolean(),
+  startsNow: z.boolean(),
+  cachedBytes: z.number(),
 });
 
 /** What `GET /explain` answers; `warmpath explain` reads the same. */

@@ -5,14 +5,16 @@ import type { RoutingParams } from '../routing/params.ts';
 import { perTryTimeoutMs } from '../routing/per-try.ts';
 import { rank } from '../routing/rank.ts';
 import { rejections } from '../routing/rejections.ts';
-import type { Ranking } from '../routing/types.ts';
+import type { Demand, PromptMemory, Ranking, Situation } from '../routing/types.ts';
+import type { Caller } from '../waiting/types.ts';
 import { Decision, type DecisionLog } from './decision-log.ts';
 import type { Fleet } from './fleet.ts';
 import type { Log } from './log.ts';
 import type { Clock, Random } from './ports.ts';
 import type { Telemetry } from './telemetry-port.ts';
-import type { RequestRouter, RouteDecision } from './types.ts';
+import type { PlacedRequest, Placing, RequestRouter, RouteDecision } from './types.ts';
 
+const NOBODY_WAITS = { ahead: () => 0 };
 /** More than a person reads. */
 const MAX_EXPLAINED = 1_000;
 
@@ -20,6 +22,8 @@ export interface RouterDependencies {
   readonly fleet: Fleet;
   readonly ledger: LeaseLedger;
   readonly decisions: DecisionLog;
+  readonly demand: Demand;
+  readonly prompts: PromptMemory;
   readonly telemetry: Telemetry;
   readonly log: Log;
   readonly clock: Clock;
@@ -39,12 +43,24 @@ export class Router implements RequestRouter {
     this.#deps = dependencies;
   }
 
-  route(request: RouteRequest): RouteDecision {
-    const { fleet, ledger, telemetry, clock, random } = this.#deps;
-    const params = this.#deps.params();
-    const snapshot = fleet.snapshot();
-    const now = clock.now();
-    const ranking = rank(request, snapshot, ledger, params, random, now);
+  place(request: RouteRequest, _caller: Caller, _heldBytes: number, placing: Placing): PlacedRequest {
+    let decision: RouteDecision;
+    try {
+      decision = this.#route(request);
+    } catch (error) {
+      if (!(error instanceof RouterError)) throw error;
+      placing.refused(error);
+      return { isWaiting: false, finish: () => {} };
+    }
+    placing.placed(decision);
+    return { isWaiting: false, finish: () => this.#finish(decision.id) };
+  }
+
+  #route(request: RouteRequest): RouteDecision {
+    const { ledger, telemetry, clock } = this.#deps;
+    const situation = this.#situation();
+    const { params, snapshot, now } = situation;
+    const ranking = rank(request, situation);
     const first = ranking.nodes[0];
     if (first === undefined)
       throw new RouterError('no_node', 'no node can take this request now', { retryAfterSeconds: 2 });
@@ -53,7 +69,7 @@ export class Router implements RequestRouter {
     const model = request.endpoint.operation === 'show' ? '' : request.model.key;
     this.#sequence += 1;
     const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
-    ledger.take(id, first.id, model, now);
+    ledger.take(id, first.id, model, now, now + (first.terms.slotWait + first.heldSeconds) * 1000);
     const decision = new Decision({
       id,
       at: clock.date(),
@@ -70,10 +86,11 @@ export class Router implements RequestRouter {
       addresses: ranking.nodes.map((node) => node.address),
       perTryTimeoutMs: perTryTimeoutMs(request, ranking, params),
       retryNotFound: ranking.nodes.length > 1,
+      edits: [],
     };
   }
 
-  finish(decisionId: string): void {
+  #finish(decisionId: string): void {
     const { ledger, decisions, clock } = this.#deps;
     ledger.release(decisionId);
     const decision = decisions.find(decisionId);
@@ -86,11 +103,24 @@ export class Router implements RequestRouter {
 
   /** What would be chosen now and why no other node, without a lease and without a trace. */
   preview(request: RouteRequest): Ranking {
-    const { fleet, ledger, random, clock } = this.#deps;
-    const snapshot = fleet.snapshot();
-    const now = clock.now();
-    const ranking = rank(request, snapshot, ledger, this.#deps.params(), random, now);
-    return { ...ranking, rejected: rejections(request, snapshot, ledger, ranking, MAX_EXPLAINED, now) };
+    const situation = this.#situation();
+    const { snapshot, inflight, now } = situation;
+    const ranking = rank(request, situation);
+    return { ...ranking, rejected: rejections(request, snapshot, inflight, ranking, MAX_EXPLAINED, now) };
+  }
+
+  #situation(): Situation {
+    const { fleet, ledger, demand, prompts, params, random, clock } = this.#deps;
+    return {
+      snapshot: fleet.snapshot(),
+      inflight: ledger,
+      demand,
+      prompts,
+      waiting: NOBODY_WAITS,
+      params: params(),
+      random,
+      now: clock.now(),
+    };
   }
 
   #logDecision(decision: Decision): void {

@@ -1,7 +1,8 @@
 import type { FailureReason, ModelKey, NodeId } from '../fleet/types.ts';
-import type { ErrorCode } from '../request/errors.ts';
-import type { ApiFamily, Operation, RouteRequest } from '../request/types.ts';
+import type { ErrorCode, RouterError } from '../request/errors.ts';
+import type { ApiFamily, BodyEdit, Operation, RouteRequest } from '../request/types.ts';
 import type { Ranking } from '../routing/types.ts';
+import type { Caller } from '../waiting/types.ts';
 
 /** What Envoy is told for one routed request. */
 export interface RouteDecision {
@@ -12,6 +13,8 @@ export interface RouteDecision {
   readonly perTryTimeoutMs: number;
   /** 404 from the first node is worth another try: a further node lists the model. */
   readonly retryNotFound: boolean;
+  /** What must be changed in the body before it goes on; empty: it passes as it is. */
+  readonly edits: readonly BodyEdit[];
 }
 
 /** One decision as it is kept in the ring buffer and shown by `status --json` and `explain`. */
@@ -78,12 +81,27 @@ export interface Usage {
   readonly sawError: boolean;
 }
 
-/** The use cases that the ext_proc processor and the access log call. All synchronous: nothing on the request path waits. */
+/** Who hears what became of a request; exactly one of the two is called, once, perhaps before `place` returns. */
+export interface Placing {
+  placed(decision: RouteDecision): void;
+  refused(error: RouterError): void;
+}
+
+/** A request from its arrival to its end. */
+export interface PlacedRequest {
+  /** It waits in the line. */
+  readonly isWaiting: boolean;
+  /** The client's stream ended, for whatever reason: it leaves the line, or its lease ends. Idempotent. */
+  finish(): void;
+}
+
+/** The use cases that the ext_proc processor and the access log call. */
 export interface RequestRouter {
-  /** Ranks, takes a lease on the first node, records the decision. Throws RouterError. */
-  route(request: RouteRequest): RouteDecision;
-  /** The client's stream ended, for whatever reason: the lease ends. Idempotent. */
-  finish(decisionId: string): void;
+  /**
+   * Ranks the nodes. Where the best one can begin now: takes a lease there and records the decision, at once. Otherwise the
+   * request waits in the line until it is its turn or its time is up. `heldBytes`: memory that it holds while it waits.
+   */
+  place(request: RouteRequest, caller: Caller, heldBytes: number, placing: Placing): PlacedRequest;
   /** A request was refused before it could be ranked. */
   refused(code: ErrorCode): void;
 }

@@ -1,5 +1,9 @@
 import * as z from 'zod';
 import type { NodeUrl } from '../fleet/types.ts';
+import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
+import { modelKey } from '../request/model-name.ts';
+import { SHADOW_POLICIES } from '../routing/rivals/names.ts';
+import { REQUEST_CLASSES } from '../waiting/types.ts';
 import { duration } from './duration.ts';
 import { gpuMetricsUrl } from './gpu-metrics-url.ts';
 import { grpcAddress, hostPort } from './host-port.ts';
@@ -95,7 +99,60 @@ const routingKeys = {
   loadTimeout: duration({ min: '100ms', max: '24h' }).prefault('5m'),
   answerTimeout: duration({ min: '1s', max: '24h' }).prefault('10m'),
   defaultLoadRate: size({ min: '1MiB', max: '1TiB', suffix: '/s' }).prefault('500MiB'),
+  /** A second policy, asked beside the first about every request: what it would have cost is told, nothing follows from it. */
+  shadow: oneOf(SHADOW_POLICIES).optional(),
 };
+const requestClass = oneOf(REQUEST_CLASSES);
+const waitingKeys = {
+  /** How long a request may wait for a free slot where its client does not say; 0s: nobody waits here, the nodes queue. */
+  maxWait: duration({ min: '0s', max: '1h' }).prefault('30s'),
+  /** Requests in the line at once; further ones are refused. */
+  maxRequests: whole(1, 100_000).prefault(1_000),
+  /** Memory that their bodies may take. */
+  maxBytes: size({ min: '1MiB', max: '64GiB' }).prefault('256MiB'),
+  /** So long in the line counts as much as one class. */
+  ageing: duration({ min: '100ms', max: '1h' }).prefault('10s'),
+  defaultClass: requestClass.prefault('normal'),
+  /** By path, for callers that nothing else is known of. */
+  classes: z
+    .partialRecord(
+      z.enum(
+        INFERENCE_ENDPOINTS.map(({ path }) => path),
+        'is no inference path',
+      ),
+      requestClass,
+      'expected a section of PATH: CLASS',
+    )
+    .prefault({}),
+  /** Whether callers may say `x-warmpath-class` and `x-warmpath-deadline` themselves. */
+  trustHeaders: flag.prefault(true),
+};
+const rewriteKeys = {
+  /** `pin`: a context that fits into the one in memory is set to that, and a larger one goes to the next of `numCtxBuckets`. */
+  numCtx: oneOf(['pin', 'off']).prefault('pin'),
+  numCtxBuckets: z
+    .array(whole(1, 2 ** 30), 'expected a list of contexts, in tokens')
+    .max(32, 'has more than 32 entries')
+    .prefault([]),
+  /** Contexts beyond it are cut down to it. */
+  numCtxMax: whole(1, 2 ** 30).optional(),
+  /** Requests that keep the model for less time than that keep it so long, and those for more, so long. */
+  keepAliveMin: duration({ min: '0s', max: '8760h' }).optional(),
+  keepAliveMax: duration({ min: '1s', max: '8760h' }).optional(),
+  /** Who may unload a model (`keep_alive: 0`). */
+  unload: oneOf(['privileged', 'anyone']).prefault('privileged'),
+  /** What becomes of num_gpu, main_gpu, num_thread, num_batch, use_mmap and their like from callers without privilege. */
+  runnerOptions: oneOf(['pass', 'strip', 'deny']).prefault('pass'),
+};
+const decisionsKeys = {
+  /** Decisions and how they ended are appended here, one JSON document a line, for `warmpath simulate --replay`. No prompts. */
+  record: text('a path').optional(),
+  /** The file is begun anew beyond this; one earlier file is kept. */
+  maxBytes: size({ min: '1MiB', max: '64GiB' }).prefault('256MiB'),
+};
+const modelName = z
+  .string('expected the name of a model')
+  .refine((name) => modelKey(name) !== undefined, 'is no name of a model');
 const limitsKeys = { body: size({ min: '1KiB', max: '1GiB' }).prefault('64MiB') };
 const logKeys = {
   level: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).prefault('info'),
@@ -145,6 +202,15 @@ const storeKeys = {
 export const JOIN_TOKEN = /^[\x21-\x7e]{16,4096}$/;
 export const JOIN_TOKEN_RULE = 'expected 16 or more visible ASCII characters without blanks';
 const guardToken = z.string('expected a text').regex(JOIN_TOKEN, JOIN_TOKEN_RULE);
+/** A caller that is known by the key that it sends as bearer token. */
+const clientKeys = {
+  name: z.string('expected a name').regex(NAME, `expected ${NAME_RULE}`),
+  key: guardToken.optional(),
+  keyFile: text('a path').optional(),
+  class: requestClass.optional(),
+  /** May unload models and set runner options. */
+  privileged: flag.prefault(false),
+};
 const agentsKeys = {
   /** Where agents report to; undefined: nowhere. */
   listen: hostPort.optional(),
@@ -258,6 +324,28 @@ export const settingsKeys = {
   replicas: z.array(grpcAddress, 'expected a list of addresses').max(16, 'has more than 16').prefault([]),
   agents: section(agentsKeys),
   discovery: section(discoveryKeys),
+  waiting: section(waitingKeys),
+  rewrites: section(rewriteKeys),
+  /** Names that clients may ask for, and the models that serve them, best first. */
+  models: z
+    .record(
+      modelName,
+      z.union(
+        [modelName.transform((name) => [name]), z.array(modelName).min(1).max(8)],
+        'expected a model or a list of models, best first',
+      ),
+      'expected a section of ALIAS: MODELS',
+    )
+    .refine((models) => Object.keys(models).length <= 1_000, 'has more than 1000 names')
+    .prefault({}),
+  clients: z
+    .array(
+      z.strictObject(clientKeys, 'expected a section with "name" and "key"'),
+      'expected a list of clients',
+    )
+    .max(1_000, 'has more than 1000 clients')
+    .prefault([]),
+  decisions: section(decisionsKeys),
 };
 export const settingsSchema = z.strictObject(settingsKeys, 'expected a section of KEY: VALUE');
 export type Settings = z.output<typeof settingsSchema>;
@@ -278,6 +366,10 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['store.clusterNodes', Object.keys(endpointKeys)],
   ['agents', Object.keys(agentsKeys)],
   ['discovery', Object.keys(discoveryKeys)],
+  ['waiting', Object.keys(waitingKeys)],
+  ['rewrites', Object.keys(rewriteKeys)],
+  ['clients', Object.keys(clientKeys)],
+  ['decisions', Object.keys(decisionsKeys)],
   ...Object.entries(discoverySourceKeys).map(
     ([kind, keys]) => [`discovery.sources:${kind}`, Object.keys(keys)] as const,
   ),

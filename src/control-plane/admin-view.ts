@@ -9,6 +9,7 @@ import type { LeaseLedger } from '../fleet/ledger.ts';
 import { inferenceEndpoint } from '../request/endpoints.ts';
 import { RouterError } from '../request/errors.ts';
 import { parseModelName } from '../request/model-name.ts';
+import { plainRequest } from '../request/plain-request.ts';
 import { VERSION } from '../version.ts';
 
 export interface AdminViewDependencies {
@@ -54,14 +55,9 @@ function explain({ router, fleet }: AdminViewDependencies, query: ExplainQuery):
   const endpoint = inferenceEndpoint(query.path);
   if (endpoint === undefined) throw new RouterError('not_allowed', `${query.path} is not an inference path`);
   const model = parseModelName(query.model);
-  const ranking = router.preview({
-    endpoint,
-    model,
-    stream: undefined,
-    numCtx: query.numCtx,
-    unloads: false,
-    bodyBytes: 300,
-  });
+  const ranking = router.preview(
+    plainRequest(endpoint, model, { numCtx: query.numCtx, bodyBytes: 300, promptBytes: 200 }),
+  );
   return {
     model: model.key,
     path: query.path,

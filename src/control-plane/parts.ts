@@ -17,6 +17,7 @@ import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
 import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
 import { ProcessorService } from '../envoy/processor/service.ts';
+import { ModelDemand } from '../fleet/demand.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
@@ -93,6 +94,8 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const common = { fleet, ledger, decisions, log };
   const router = new Router({
     ...common,
+    demand: new ModelDemand(),
+    prompts: { cachedBytes: () => 0 },
     telemetry: metrics,
     clock,
     random,

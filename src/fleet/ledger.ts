@@ -13,7 +13,11 @@ interface Entry {
   node: NodeId;
   readonly model: ModelKey;
   readonly takenAt: number;
+  endsAt: number;
 }
+
+/** Ends that one question is answered with: a longer queue is judged by its beginning. */
+const MAX_ENDS = 64;
 
 /**
  * Which of this replica's requests run where, each counted exactly once from the decision to the end of its stream. It
@@ -25,6 +29,7 @@ export class LeaseLedger {
   readonly elsewhere = new Elsewhere();
   readonly #leases = new Map<string, Entry>();
   readonly #own = new Tally();
+  readonly #byPair = new Map<string, Set<string>>();
   #onChange: ((id: string) => void) | undefined;
 
   /** Leases of this replica. */
@@ -37,11 +42,12 @@ export class LeaseLedger {
     this.#onChange = listener;
   }
 
-  /** Taking a lease again renews it, on the node and model given. */
-  take(id: string, node: NodeId, model: ModelKey, now: number): void {
+  /** Taking a lease again renews it, on the node and model given. `endsAt`: when it is expected to end, monotonic ms. */
+  take(id: string, node: NodeId, model: ModelKey, now: number, endsAt: number = now): void {
     this.#end(id);
-    this.#leases.set(id, { node, model, takenAt: now });
+    this.#leases.set(id, { node, model, takenAt: now, endsAt });
     this.#own.add(node, model, 1);
+    this.#noteEnd(id, node, model);
     this.#onChange?.(id);
   }
 
@@ -51,8 +57,10 @@ export class LeaseLedger {
     if (lease === undefined) return false;
     if (lease.node === node) return true;
     this.#own.add(lease.node, lease.model, -1);
+    this.#forgetEnd(id, lease.node, lease.model);
     lease.node = node;
     this.#own.add(node, lease.model, 1);
+    this.#noteEnd(id, node, lease.model);
     this.#onChange?.(id);
     return true;
   }
@@ -97,6 +105,22 @@ export class LeaseLedger {
     yield* this.elsewhere.nodesRunning(model);
   }
 
+  expectedEnds(node: NodeId, model: ModelKey): readonly number[] {
+    const ids = this.#byPair.get(pairKey(node, model));
+    if (ids === undefined) return NO_ENDS;
+    const ends: number[] = [];
+    for (const id of ids) {
+      if (ends.length === MAX_ENDS) break;
+      ends.push(this.#leases.get(id)?.endsAt ?? 0);
+    }
+    return ends.sort((a, b) => a - b);
+  }
+
+  /** This replica's requests on the node and model, in the order in which they were taken. */
+  leasesOn(node: NodeId, model: ModelKey): Iterable<string> {
+    return this.#byPair.get(pairKey(node, model)) ?? [];
+  }
+
   /** This replica's own counts, as a copy. */
   counts(): Counts {
     return this.#own.counts();
@@ -107,6 +131,27 @@ export class LeaseLedger {
     if (lease === undefined) return false;
     this.#leases.delete(id);
     this.#own.add(lease.node, lease.model, -1);
+    this.#forgetEnd(id, lease.node, lease.model);
     return true;
   }
+
+  #noteEnd(id: string, node: NodeId, model: ModelKey): void {
+    const key = pairKey(node, model);
+    const ids = this.#byPair.get(key);
+    if (ids === undefined) this.#byPair.set(key, new Set([id]));
+    else ids.add(id);
+  }
+
+  #forgetEnd(id: string, node: NodeId, model: ModelKey): void {
+    const key = pairKey(node, model);
+    const ids = this.#byPair.get(key);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#byPair.delete(key);
+  }
+}
+
+const NO_ENDS: readonly number[] = [];
+
+function pairKey(node: NodeId, model: ModelKey): string {
+  return `${node}\n${model}`;
 }

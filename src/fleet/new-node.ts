@@ -24,6 +24,9 @@ export function newNode(spec: NodeSpec, now: number): NodeRecord {
     rttMs: undefined,
     learnt: {
       slots: 1,
+      figures: new Map(),
+      probeSlotsAt: 0,
+      failedProbes: 0,
       loadBytesPerSecond: undefined,
       serviceMs: new Map(),
       maxVramSeenBytes: 0,

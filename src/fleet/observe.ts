@@ -34,6 +34,8 @@ export function observe(
       const seen = { ...node, version: observation.version, seenAt: { ...node.seenAt, version: now } };
       return withHealth(seen, healthAfterPoll(node.health, params, now));
     }
+    case 'capabilities':
+      return node;
     case 'gpu':
       return {
         ...node,

@@ -83,6 +83,8 @@ export function viewOf(node: NodeRecord, params: FleetParams, now: number): Node
     maxVramSeenBytes: learnt.maxVramSeenBytes,
     loadBytesPerSecond: learnt.loadBytesPerSecond,
     serviceMs: learnt.serviceMs,
+    figures: learnt.figures,
+    probeSlotsAt: learnt.probeSlotsAt,
     residentAt: seenAt.resident,
     tagsAt: seenAt.tags,
   };

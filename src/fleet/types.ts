@@ -1,3 +1,5 @@
+import type { PromptPrefix } from '../request/types.ts';
+
 /** A node's configured name; every part of Warmpath knows a node by it. Addresses may change, the id does not. */
 export type NodeId = string;
 /** Canonical model key, see `ModelName.key` in request/types.ts. */
@@ -48,6 +50,8 @@ export interface ModelOnDisk {
   readonly sizeBytes: number;
   readonly modifiedAt: string;
   readonly details: ModelDetails;
+  /** What the model can do (`completion`, `vision`, `tools`, `embedding`, ...); undefined: not asked yet, or not told. */
+  readonly capabilities?: readonly string[] | undefined;
 }
 
 /** Ollama's own `details` object, with the known fields only. */
@@ -170,6 +174,8 @@ export type Observation =
     }
   | { readonly kind: 'tags'; readonly models: readonly ModelOnDisk[]; readonly rttMs: number }
   | { readonly kind: 'version'; readonly version: string }
+  /** What /api/show says of one model, known by its digest. */
+  | { readonly kind: 'capabilities'; readonly digest: string; readonly capabilities: readonly string[] }
   | { readonly kind: 'gpu'; readonly report: GpuReport }
   /** Replaces all drains of the node; `configured` is not among them. */
   | { readonly kind: 'drains'; readonly drains: ReadonlyMap<DrainCause, Drain> }
@@ -185,6 +191,17 @@ export type Observation =
 
 /** How one served request went. Durations in ms; undefined where the API called does not tell. */
 export interface ServiceTimes {
+  /** What the request asked for; undefined: the node's default. */
+  readonly numCtx?: number | undefined;
+  readonly promptBytes?: number | undefined;
+  /** Bytes of the prompt that the node's cache was believed to hold. */
+  readonly cachedBytes?: number | undefined;
+  /** Earlier requests on the node and model that were still running when this answer began: it did not wait for them. */
+  readonly servedBeside?: number | undefined;
+  /** Unix ms at which the request ended. */
+  readonly endedAt?: number | undefined;
+  /** Hashes of the prompt's beginnings, which the node's cache now holds. */
+  readonly prefixes?: readonly PromptPrefix[] | undefined;
   /** Requests of ours on the node and model when this one was sent, itself included. */
   readonly concurrency: number;
   readonly wasWarm: boolean;
@@ -247,8 +264,50 @@ export interface Health {
   readonly stuckModels: ReadonlyMap<ModelKey, { readonly strikes: number; readonly until: number }>;
 }
 
+/** A figure learnt from samples: robust against outliers, and worth less as it ages. */
+export interface Estimate {
+  readonly value: number;
+  /** Smoothed absolute deviation of samples from the value, in its unit. */
+  readonly spread: number;
+  /** Samples behind it, faded with age; below 1 hardly more than a guess. */
+  readonly weight: number;
+  /** Wall clock of the last sample, Unix ms: figures outlive the process. */
+  readonly at: number;
+}
+
+/** What one model does on one node, learnt from how its requests went. Undefined: never seen. */
+export interface ModelFigures {
+  /** A whole load of the weights at `context`, ms, without waiting for other loads. */
+  readonly loadMs: Estimate | undefined;
+  /** Tokens of prompt that are read per second, what the prompt cache saved left out. */
+  readonly promptRate: Estimate | undefined;
+  /** Tokens per second of one answer, by how many ran at once on the model: index 0 is alone. */
+  readonly answerRates: readonly (Estimate | undefined)[];
+  /** Tokens per answer. */
+  readonly answerTokens: Estimate | undefined;
+  /** Bytes of prompt (as `RouteRequest.promptBytes` counts) per token. */
+  readonly bytesPerToken: Estimate | undefined;
+  /** How long a request holds its slot, ms: for APIs that tell no durations. */
+  readonly heldMs: Estimate | undefined;
+  /** Wait inside Ollama, ms: total - load - prompt - answer. */
+  readonly innerWaitMs: Estimate | undefined;
+  /** Requests that it was seen to run at once; undefined: the node's slots count. */
+  readonly slots: number | undefined;
+  /** Context that the node gives requests which ask for none; undefined: not seen yet. */
+  readonly defaultContext: number | undefined;
+}
+
+/** Figures of a node's models. A context of at least four times another has figures of its own: see `figuresKey`. */
+export type FiguresByModel = ReadonlyMap<string, ModelFigures>;
+
 /** Behaviour learnt from traffic. */
 export interface Learnt {
+  /** By `figuresKey` of model and context. */
+  readonly figures: FiguresByModel;
+  /** From then on, monotonic ms, one request more than the slots may be tried out, to see whether there is one more. */
+  readonly probeSlotsAt: number;
+  /** Trials that failed in a row; each doubles the pause before the next. */
+  readonly failedProbes: number;
   /** Parallel slots seen at work, never below 1. */
   readonly slots: number;
   /** Bytes of weights loaded per second; undefined before the first load seen. */
@@ -325,6 +384,8 @@ export interface NodeView {
   readonly maxVramSeenBytes: number;
   readonly loadBytesPerSecond: number | undefined;
   readonly serviceMs: ReadonlyMap<ModelKey, number>;
+  readonly figures: FiguresByModel;
+  readonly probeSlotsAt: number;
   /** Monotonic ms of the last good /api/ps; undefined before the first. */
   readonly residentAt: number | undefined;
   /** Monotonic ms of the last good /api/tags; undefined: what the node has on disk was never known. */

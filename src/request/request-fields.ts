@@ -63,7 +63,17 @@ export class RequestFields implements JsonSink {
       stream: this.#stream,
       numCtx: this.#numCtx,
       unloads: this.#unloads,
+      keepAlive: undefined,
+      isEmpty: false,
       bodyBytes,
+      promptBytes: bodyBytes,
+      images: 0,
+      wantsTools: false,
+      maxTokens: undefined,
+      runnerOptions: [],
+      fallbackModels: [],
+      fingerprint: '',
+      prefixes: [],
     };
   }
 

@@ -21,15 +21,52 @@ export interface ModelName {
   readonly key: string;
 }
 
-/** The few fields of a client's request that decide where it goes. */
+/** What a client's request says that decides where it goes, how long it takes and what it needs. */
 export interface RouteRequest {
   readonly endpoint: InferenceEndpoint;
   readonly model: ModelName;
   readonly stream: boolean | undefined;
   /** `options.num_ctx` where the client set one: a different context reloads a resident model. */
   readonly numCtx: number | undefined;
+  readonly keepAlive: KeepAlive;
   /** `keep_alive: 0`, or below a second: the node unloads the model as soon as it has answered. */
   readonly unloads: boolean;
+  /** Neither prompt nor messages: the request only loads the model, or unloads it. */
+  readonly isEmpty: boolean;
   /** Length of the whole body in bytes. */
   readonly bodyBytes: number;
+  /** Bytes of text that the model reads (prompt, messages, system, input, tools), as written in the JSON; no images. */
+  readonly promptBytes: number;
+  readonly images: number;
+  readonly wantsTools: boolean;
+  /** Most tokens that the client takes (`num_predict`, `max_tokens` and their like); undefined: it does not say. */
+  readonly maxTokens: number | undefined;
+  /** Options that change how the model is loaded (`num_gpu`, `main_gpu`, ...), by name; `num_ctx` is not among them. */
+  readonly runnerOptions: readonly string[];
+  /** The body's own `fallback_models`, in order; at most 8. */
+  readonly fallbackModels: readonly ModelName[];
+  /** The same for equal bodies; different bodies share one by accident only. Says nothing of their content. */
+  readonly fingerprint: string;
+  /** Hashes of ever longer beginnings of the prompt, longest last: system prompt, then each turn but the newest. At most 16. */
+  readonly prefixes: readonly PromptPrefix[];
 }
+
+/** How long the client wants the model to stay in memory after the answer: seconds, negative for ever. */
+export type KeepAlive = number | undefined;
+
+/** The beginning of a prompt, as two requests of one conversation have it in common. */
+export interface PromptPrefix {
+  readonly hash: number;
+  /** Bytes of `promptBytes` that it covers. */
+  readonly bytes: number;
+}
+
+/** A change of a request's body; all other bytes stay as they are. */
+export type BodyEdit =
+  | { readonly field: 'model'; readonly to: string }
+  /** Sets `options.num_ctx`, adding the member (and `options`) where it is missing. Ollama's own API only. */
+  | { readonly field: 'num_ctx'; readonly to: number }
+  /** Seconds, negative for ever. Ollama's own API only. */
+  | { readonly field: 'keep_alive'; readonly to: number }
+  /** Takes a member of `options` out. */
+  | { readonly field: 'option'; readonly name: string };

@@ -1,13 +1,11 @@
 import type { Candidates, FleetSnapshot, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
-import { costOf, reasonOf, totalSeconds } from './cost.ts';
+import { costOf, expectedSeconds, reasonOf, totalSeconds } from './cost.ts';
 import { type Facts, factsOf, weightOf } from './facts.ts';
 import { isLastResort, rejectReason } from './filters.ts';
-import type { RoutingParams } from './params.ts';
-import type { Random } from './random.ts';
 import { visitSome } from './sample.ts';
 import { Shortlist } from './shortlist.ts';
-import type { CostTerms, Inflight, RankedNode, Ranking, RejectReason } from './types.ts';
+import type { CostTerms, RankedNode, Ranking, RejectReason, Situation } from './types.ts';
 
 /** A ranking explains itself, but its memory is bounded: `explain` tells of all nodes. */
 const MAX_REJECTED = 16;
@@ -17,12 +15,8 @@ interface Entry {
   readonly terms: CostTerms;
 }
 
-interface Rules {
+interface Rules extends Situation {
   readonly request: RouteRequest;
-  readonly inflight: Inflight;
-  readonly params: RoutingParams;
-  readonly random: Random;
-  readonly now: number;
   /** Nodes that are down or stuck may compete too. */
   readonly isResort: boolean;
 }
@@ -42,10 +36,10 @@ export class Contest {
   readonly #rejected: { id: string; reason: RejectReason }[] = [];
   #loads = 0;
 
-  constructor(rules: Rules) {
-    const { params, random } = rules;
+  constructor(request: RouteRequest, situation: Situation, isResort: boolean) {
+    const { params, random } = situation;
     const attempts = Math.max(1, params.maxAttempts);
-    this.#rules = rules;
+    this.#rules = { ...situation, request, isResort };
     this.#settled = new Shortlist(attempts, random);
     this.#cold = new Shortlist(attempts, random);
   }
@@ -157,9 +151,12 @@ export class Contest {
         id: facts.node.id,
         address: facts.node.address ?? '',
         seconds: settled.seconds[i] ?? 0,
+        ...expectedSeconds(terms),
         terms: isExtra ? { ...terms, load: terms.load + extraSeconds } : terms,
         reason: isResort ? 'last_resort' : reasonOf(facts, params, now),
         isWarm: facts.state === 'warm',
+        startsNow: facts.state === 'none' || terms.slotWait === 0,
+        cachedBytes: 0,
       };
     });
     this.#noteListFull(nodes, knowing, chosen);

@@ -3,10 +3,10 @@ import type { Facts } from './facts.ts';
 import type { RoutingParams } from './params.ts';
 import { evictionSeconds, placementOf } from './terms/eviction.ts';
 import { loadSeconds } from './terms/load.ts';
-import { roundTripSeconds } from './terms/round-trip.ts';
+import { prefillSeconds, roundTripSeconds } from './terms/round-trip.ts';
 import { hasFreeSlot, slotWaitSeconds } from './terms/slot-wait.ts';
 import { trustSeconds } from './terms/trust.ts';
-import type { CostTerms, Inflight, PickReason } from './types.ts';
+import type { CostTerms, Inflight, PickReason, RankedNode } from './types.ts';
 
 /** A day: more than anything takes, and little enough to add up and to write as JSON. */
 const MAX_SECONDS = 86_400;
@@ -20,9 +20,11 @@ export function costOf(
   now: number,
 ): CostTerms {
   return {
-    roundTrip: clamped(roundTripSeconds(facts, request, params)),
+    roundTrip: clamped(roundTripSeconds(facts)),
     slotWait: clamped(slotWaitSeconds(facts, params, now)),
     load: clamped(loadSeconds(facts, params)),
+    prompt: clamped(facts.state === 'none' ? 0 : prefillSeconds(request, params) / facts.weight),
+    answer: clamped(facts.state === 'none' ? 0 : facts.serviceSeconds / facts.weight),
     eviction: clamped(evictionSeconds(facts, inflight, params)),
     trust: clamped(trustSeconds(facts, params, now)),
   };
@@ -48,10 +50,23 @@ export function reasonOf(facts: Facts, params: RoutingParams, now: number): Pick
  * that are practically equal should share the load by chance.
  */
 export function totalSeconds(terms: CostTerms): number {
-  const sum = terms.roundTrip + terms.slotWait + terms.load + terms.eviction + terms.trust;
+  const sum = terms.roundTrip + terms.slotWait + terms.load + terms.prompt + terms.eviction + terms.trust;
   if (sum < 1) return Math.round(sum * 100) / 100;
   if (sum < 10) return Math.round(sum * 10) / 10;
   return Math.round(sum);
+}
+
+/** What of the terms the client sees, and how long the node is held. */
+export function expectedSeconds(
+  terms: CostTerms,
+): Pick<RankedNode, 'firstTokenSeconds' | 'completionSeconds' | 'heldSeconds'> {
+  const { roundTrip, slotWait, load, prompt, answer } = terms;
+  const firstTokenSeconds = roundTrip + slotWait + load + prompt;
+  return {
+    firstTokenSeconds,
+    completionSeconds: firstTokenSeconds + answer,
+    heldSeconds: load + prompt + answer,
+  };
 }
 
 function clamped(seconds: number): number {

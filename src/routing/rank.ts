@@ -1,28 +1,20 @@
-import type { Candidates, FleetSnapshot } from '../fleet/types.ts';
+import type { Candidates } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
 import { Contest } from './contest.ts';
 import { unobservedNodes } from './filters.ts';
-import type { RoutingParams } from './params.ts';
-import type { Random } from './random.ts';
 import { modelNotFound, noNodeFor } from './refusals.ts';
-import type { Inflight, Ranking } from './types.ts';
+import type { Ranking, Situation } from './types.ts';
 
 /**
  * The nodes that Envoy shall try, best first: those that may take the request, by expected seconds to the first token.
- * Pure; throws RouterError `model_not_found` or `no_node`. `inflight` must already count the leases of all earlier
+ * Pure; throws RouterError `model_not_found` or `no_node`. `situation.inflight` must already count the leases of all earlier
  * decisions, or a burst goes to one node.
  */
-export function rank(
-  request: RouteRequest,
-  snapshot: FleetSnapshot,
-  inflight: Inflight,
-  params: RoutingParams,
-  random: Random,
-  now: number,
-): Ranking {
+export function rank(request: RouteRequest, situation: Situation): Ranking {
+  const { snapshot, params } = situation;
   const { byModel, byId } = snapshot;
   const among = (candidates: Candidates, isResort: boolean): Ranking =>
-    new Contest({ request, inflight, params, random, now, isResort }).run(candidates, byId, byModel.heaviest);
+    new Contest(request, situation, isResort).run(candidates, byId, byModel.heaviest);
   const candidates = byModel.candidates(request.model.key);
   if (candidates !== undefined) {
     const ranking = among(candidates, false);

@@ -15,6 +15,7 @@ import type {
   Observation,
   ResidentModel,
 } from '../../src/fleet/types.ts';
+import { plainRequest } from '../../src/request/plain-request.ts';
 import type { RouteRequest } from '../../src/request/types.ts';
 import { DEFAULT_ROUTING } from '../../src/routing/params.ts';
 import { rank } from '../../src/routing/rank.ts';
@@ -83,14 +84,11 @@ function node(index: number): NodeRecord {
 }
 
 function request(model: number): RouteRequest {
-  return {
-    endpoint: { path: '/api/chat', family: 'ollama', operation: 'chat', acceptsName: true },
-    model: { raw: name(model), key: name(model) },
-    stream: true,
-    numCtx: undefined,
-    unloads: false,
-    bodyBytes: 600,
-  };
+  return plainRequest(
+    { path: '/api/chat', family: 'ollama', operation: 'chat', acceptsName: true },
+    { raw: name(model), key: name(model) },
+    { stream: true, bodyBytes: 600, promptBytes: 400 },
+  );
 }
 
 function quantile(sorted: Float64Array, share: number): number {

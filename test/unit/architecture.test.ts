@@ -3,12 +3,13 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const src = resolve(import.meta.dirname, '../../src');
-const PURE = ['request', 'fleet', 'routing'];
+const PURE = ['request', 'fleet', 'routing', 'waiting'];
 /** What each folder may import besides itself. Types of config and telemetry are open to all. */
 const ALLOWED: Record<string, readonly string[]> = {
   request: PURE,
   fleet: PURE,
   routing: PURE,
+  waiting: PURE,
   app: [...PURE, 'store/contract'],
   store: [...PURE, 'app'],
   nodes: [...PURE, 'app'],
@@ -19,6 +20,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   config: [...PURE, 'app'],
   telemetry: [...PURE, 'app'],
   demo: ['app'],
+  simulate: [...PURE, 'app'],
 };
 const OPEN_TYPES = ['config', 'telemetry'];
 

@@ -3,13 +3,14 @@ import type { FleetReads } from '../../app/fleet-reads.ts';
 import type { Log } from '../../app/log.ts';
 import type { Clock } from '../../app/ports.ts';
 import type { EnvoyTelemetry } from '../../app/telemetry-port.ts';
-import type { RequestRouter } from '../../app/types.ts';
+import type { PlacedRequest, RequestRouter } from '../../app/types.ts';
 import { BodyScanner } from '../../request/body-scanner.ts';
 import { apiFamily, inferenceEndpoint } from '../../request/endpoints.ts';
 import { RouterError } from '../../request/errors.ts';
 import { SCAN_SLICE_BYTES } from '../../request/limits.ts';
 import { scanBones } from '../../request/scan-bones.ts';
 import type { InferenceEndpoint, RouteRequest } from '../../request/types.ts';
+import type { Caller } from '../../waiting/types.ts';
 import type {
   HttpBody,
   HttpHeaders,
@@ -56,7 +57,8 @@ export class ProcessStream {
   #state: StreamState = INITIAL;
   #head: RequestHead | undefined;
   #endpoint: InferenceEndpoint | undefined;
-  #decisionId: string | undefined;
+  #placed: PlacedRequest | undefined;
+  readonly #caller: Caller = NOBODY;
   #askedAt = 0;
   #onOver: () => void = NOTHING;
   #releaseBody: () => void = NOTHING;
@@ -167,11 +169,14 @@ export class ProcessStream {
   }
 
   #route(request: RouteRequest, step: 'request_headers' | 'request_body'): void {
-    const decision = this.#deps.router.route(request);
-    this.#decisionId = decision.id;
-    this.#releaseBody();
-    this.#state = decide(this.#state, 'answered');
-    this.#send(this.#replies.routed(decision, step));
+    this.#placed = this.#deps.router.place(request, this.#caller, 0, {
+      placed: (decision) => {
+        this.#releaseBody();
+        this.#state = decide(this.#state, 'answered');
+        this.#send(this.#replies.routed(decision, step));
+      },
+      refused: (error) => this.#refuse(error),
+    });
   }
 
   /** A refusal is told to the client; anything else fails open, so that a defect of ours costs no request. */
@@ -219,17 +224,18 @@ export class ProcessStream {
   }
 
   #finish(): void {
-    const id = this.#decisionId;
-    if (id === undefined) return;
-    this.#decisionId = undefined;
+    const placed = this.#placed;
+    if (placed === undefined) return;
+    this.#placed = undefined;
     try {
-      this.#deps.router.finish(id);
+      placed.finish();
     } catch (error) {
-      this.#deps.log.error({ err: error, decision: id }, 'a finished request could not be noted');
+      this.#deps.log.error({ err: error }, 'a finished request could not be noted');
     }
   }
 }
 
+const NOBODY: Caller = { id: '', class: 'normal', maxWaitMs: 0, isPrivileged: false };
 const NOTHING = () => undefined;
 const EMPTY = new Uint8Array(0);
 

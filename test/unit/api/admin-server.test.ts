@@ -106,7 +106,9 @@ it('reports what an operator asks of a node', async () => {
     record: { seenAt: { resident: 8_500 }, rttMs: 2.5 },
   });
   const get = serve(
-    aSource([node], { inflight: () => ({ onNode: () => 3, onModel: () => 2, nodesRunning: () => [] }) }),
+    aSource([node], {
+      inflight: () => ({ onNode: () => 3, onModel: () => 2, nodesRunning: () => [], expectedEnds: () => [] }),
+    }),
   );
   const reply = await get('/status');
   const report = statusSchema.parse(reply.json());

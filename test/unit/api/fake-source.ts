@@ -30,7 +30,7 @@ export function aSource(nodes: readonly NodeRecord[], fields: Partial<AdminSourc
     date: () => new Date('2026-01-01T00:00:10Z'),
     snapshot: () => aSnapshot(nodes, 7, 10_000),
     records: () => nodes,
-    inflight: () => ({ onNode: () => 0, onModel: () => 0, nodesRunning: () => [] }),
+    inflight: () => ({ onNode: () => 0, onModel: () => 0, nodesRunning: () => [], expectedEnds: () => [] }),
     sharing: () => ({ store: { kind: 'memory', state: 'up' }, replicas: [], heartbeatAt: null }),
     pollerOf: () => 'r1',
     unreadyReasons: () => [],

@@ -54,7 +54,12 @@ export async function startNodesServer(options: NodesServerOptions = {}): Promis
     snapshot: () => fleet.snapshot(),
     date: () => clock.date(),
     now: () => clock.now(),
-    inflight: () => ({ onNode: (id) => bench.running(id), onModel: () => 0, nodesRunning: () => [] }),
+    inflight: () => ({
+      onNode: (id) => bench.running(id),
+      onModel: () => 0,
+      nodesRunning: () => [],
+      expectedEnds: () => [],
+    }),
   });
   const server = createAdminServer(source, {
     address: '127.0.0.1:9411',

@@ -31,6 +31,7 @@ const inflight = {
   onNode: (node: string) => (node === 'gpu1' ? 3 : 0),
   onModel: (_node: string, model: string) => (model === 'alpha:latest' ? 3 : 0),
   nodesRunning: () => [],
+  expectedEnds: () => [],
 };
 
 it('shows each node with state, warm models, load, slots, VRAM and round trip', async () => {

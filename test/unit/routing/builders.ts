@@ -1,7 +1,9 @@
 import { ModelIndex } from '../../../src/fleet/model-index.ts';
 import type { FleetSnapshot, ModelOnDisk, NodeView, ResidentModel } from '../../../src/fleet/types.ts';
+import { plainRequest } from '../../../src/request/plain-request.ts';
 import type { ApiFamily, Operation, RouteRequest } from '../../../src/request/types.ts';
-import type { Inflight } from '../../../src/routing/types.ts';
+import { DEFAULT_ROUTING } from '../../../src/routing/params.ts';
+import type { Inflight, Situation } from '../../../src/routing/types.ts';
 import { GIB, onDisk, resident } from '../fleet/builders.ts';
 
 export { GIB, onDisk, resident };
@@ -45,6 +47,8 @@ export function node(id: string, fields: NodeFields = {}): NodeView {
     maxVramSeenBytes: 0,
     loadBytesPerSecond: undefined,
     serviceMs: new Map(),
+    figures: new Map(),
+    probeSlotsAt: Number.POSITIVE_INFINITY,
     residentAt: NOW,
     tagsAt: NOW,
     ...rest,
@@ -69,15 +73,11 @@ export function request(
   fields: Partial<RouteRequest> & { path?: string; family?: ApiFamily; operation?: Operation } = {},
 ): RouteRequest {
   const { path = '/api/chat', family = 'ollama', operation = 'chat', ...rest } = fields;
-  return {
-    endpoint: { path, family, operation, acceptsName: false },
-    model: { raw: 'm', key: MODEL },
-    stream: undefined,
-    numCtx: undefined,
-    unloads: false,
-    bodyBytes: 300,
-    ...rest,
-  };
+  return plainRequest(
+    { path, family, operation, acceptsName: false },
+    { raw: 'm', key: MODEL },
+    { bodyBytes: 300, promptBytes: 200, ...rest },
+  );
 }
 
 /** Running requests, written `{ n1: { 'm:latest': 2 } }`. */
@@ -86,5 +86,21 @@ export function running(counts: Record<string, Record<string, number>> = {}): In
     onNode: (id) => Object.values(counts[id] ?? {}).reduce((sum, count) => sum + count, 0),
     onModel: (id, model) => counts[id]?.[model] ?? 0,
     nodesRunning: (model) => Object.keys(counts).filter((id) => (counts[id]?.[model] ?? 0) > 0),
+    expectedEnds: () => [],
+  };
+}
+
+/** All that a decision looks at; nobody waits, nothing was asked for before, no prompt is remembered. */
+export function situation(of: FleetSnapshot, fields: Partial<Situation> = {}): Situation {
+  return {
+    snapshot: of,
+    inflight: running(),
+    demand: { perSecond: () => 0 },
+    prompts: { cachedBytes: () => 0 },
+    waiting: { ahead: () => 0 },
+    params: DEFAULT_ROUTING,
+    random: noChance,
+    now: NOW,
+    ...fields,
   };
 }
