@@ -12,5 +12,6 @@ export const STATUS = {
   not_allowed: { http: 403 },
   model_not_found: { http: 404 },
   no_node: { http: 503 },
+  query_of_death: { http: 502 },
   internal: { http: 500 },
 } as const satisfies Record<ErrorCode, { readonly http: number }>;

@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'not_allowed'
   | 'model_not_found'
   | 'no_node'
+  | 'query_of_death'
   | 'internal';
 
 /** A refusal that the client is told of. `message` is shown to the client: no addresses, no causes, no long echoes. */
