@@ -18,16 +18,24 @@ export interface RivalPolicy {
   readonly name: RivalName;
   /** Where its requests wait when a node is busy: at the node itself, in a queue for each node and model, or in one line for all. */
   readonly queue: 'node' | 'per_node_model' | 'central';
+  /** It takes `options.num_ctx` out of requests whose context is no larger than that of the model in memory on the node. */
+  readonly stripsContext?: boolean;
+  /**
+   * In a queue for each node and model: how many requests it hands to the node at once, and how its rebalancer moves waiting
+   * ones every `everyMs` from queues of at least `from` to nodes that have the model in memory and fewer than that.
+   */
+  readonly rebalance?: { readonly everyMs: number; readonly from: number; readonly most: number };
   /** The node that this request goes to, or is queued for. */
   choose(request: RouteRequest, situation: RivalSituation): NodeId;
   /**
    * Of a central line: which of the waiting requests a node with a free slot takes next, as an index; undefined: none of them.
-   * `waitedMs` in the order of `waiting`.
+   * `waitedMs` and `callers` (who asks) in the order of `waiting`, which is that of arrival. `fit` is not looked at.
    */
   next?(
     node: NodeView,
     waiting: readonly RouteRequest[],
     waitedMs: readonly number[],
     situation: RivalSituation,
+    callers: readonly string[],
   ): number | undefined;
 }
