@@ -82,6 +82,19 @@ export interface RoutingParams {
 
   /** What a client is told to wait when no node can take its request. */
   readonly retryAfterSeconds: number;
+
+  // Priors of the prediction (predict.ts), for a node of weight 1, until it has shown its own figures.
+  /** Bytes of text per token of a prompt. */
+  readonly bytesPerToken: number;
+  /** Tokens that an image is read as. */
+  readonly tokensPerImage: number;
+  /** Tokens of an answer. */
+  readonly answerTokens: number;
+  /** Tokens per second times bytes of weights: a model of twice the size is half as fast. Reading, and writing alone. */
+  readonly promptBytesPerSecond: number;
+  readonly answerBytesPerSecond: number;
+  /** What each further request at once adds to the time of an answer, as a share of its time alone. */
+  readonly slowdownPerRequest: number;
 }
 
 export const DEFAULT_ROUTING: RoutingParams = {
@@ -127,4 +140,12 @@ export const DEFAULT_ROUTING: RoutingParams = {
   maxStaleSeconds: 5,
 
   retryAfterSeconds: 2,
+
+  bytesPerToken: 4,
+  tokensPerImage: 600,
+  answerTokens: 200,
+  promptBytesPerSecond: 2_000 * 4 * 1024 ** 3,
+  answerBytesPerSecond: 40 * 4 * 1024 ** 3,
+  slowdownPerRequest: 0.3,
+  rewrites: DEFAULT_REWRITES,
 };
