@@ -52,6 +52,8 @@ export interface ModelOnDisk {
   readonly details: ModelDetails;
   /** What the model can do (`completion`, `vision`, `tools`, `embedding`, ...); undefined: not asked yet, or not told. */
   readonly capabilities?: readonly string[] | undefined;
+  /** The longest context that it was trained for, in tokens: Ollama cuts larger ones down to it. Known with `capabilities`. */
+  readonly trainedContext?: number | undefined;
 }
 
 /** Ollama's own `details` object, with the known fields only. */
@@ -175,7 +177,12 @@ export type Observation =
   | { readonly kind: 'tags'; readonly models: readonly ModelOnDisk[]; readonly rttMs: number }
   | { readonly kind: 'version'; readonly version: string }
   /** What /api/show says of one model, known by its digest. */
-  | { readonly kind: 'capabilities'; readonly digest: string; readonly capabilities: readonly string[] }
+  | {
+      readonly kind: 'capabilities';
+      readonly digest: string;
+      readonly capabilities: readonly string[];
+      readonly trainedContext?: number | undefined;
+    }
   | { readonly kind: 'gpu'; readonly report: GpuReport }
   /** Replaces all drains of the node; `configured` is not among them. */
   | { readonly kind: 'drains'; readonly drains: ReadonlyMap<DrainCause, Drain> }
