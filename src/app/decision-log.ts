@@ -1,7 +1,26 @@
-import type { NodeId } from '../fleet/types.ts';
-import type { RouteRequest } from '../request/types.ts';
+import type { FailureReason, ModelKey, NodeId } from '../fleet/types.ts';
+import type { BodyEdit, RouteRequest } from '../request/types.ts';
 import type { RankedNode, Ranking } from '../routing/types.ts';
+import type { Caller, WaitReason } from '../waiting/types.ts';
+import { decisionRecord } from './decision-view.ts';
 import type { DecisionRecord, Outcome } from './types.ts';
+
+export interface DecisionFields {
+  readonly id: string;
+  readonly at: Date;
+  /** As it was ranked: `model` is the model that serves it. */
+  readonly request: RouteRequest;
+  readonly ranking: Ranking;
+  readonly snapshotVersion: number;
+  readonly concurrency: number;
+  /** The model that the client asked for; `request.model` unless told. */
+  readonly asked?: ModelKey;
+  readonly caller?: Caller;
+  /** In the line, ms. */
+  readonly waitedMs?: number;
+  readonly waitedFor?: WaitReason | undefined;
+  readonly edits?: readonly BodyEdit[];
+}
 
 /** A decision while its request runs, and for as long as it is remembered. Owned by the use cases. */
 export class Decision {
@@ -12,25 +31,28 @@ export class Decision {
   readonly snapshotVersion: number;
   /** Requests of ours on the first node and model, this one included. */
   readonly concurrency: number;
+  readonly asked: ModelKey;
+  readonly caller: Caller | undefined;
+  readonly waitedMs: number;
+  readonly waitedFor: WaitReason | undefined;
+  readonly edits: readonly BodyEdit[];
   /** Monotonic ms at which the client's stream ended; undefined while it runs. */
   finishedAt: number | undefined;
   outcome: Outcome | undefined;
-  #failedOn: Set<NodeId> | undefined;
+  #failures: Map<NodeId, FailureReason> | undefined;
 
-  constructor(fields: {
-    id: string;
-    at: Date;
-    request: RouteRequest;
-    ranking: Ranking;
-    snapshotVersion: number;
-    concurrency: number;
-  }) {
+  constructor(fields: DecisionFields) {
     this.id = fields.id;
     this.at = fields.at;
     this.request = fields.request;
     this.ranking = fields.ranking;
     this.snapshotVersion = fields.snapshotVersion;
     this.concurrency = fields.concurrency;
+    this.asked = fields.asked ?? fields.request.model.key;
+    this.caller = fields.caller;
+    this.waitedMs = fields.waitedMs ?? 0;
+    this.waitedFor = fields.waitedFor;
+    this.edits = fields.edits ?? [];
   }
 
   nodeAt(address: string): RankedNode | undefined {
@@ -44,27 +66,20 @@ export class Decision {
   }
 
   /** True the first time: both logs tell of an answer that broke off, in either order, and it is one failure. */
-  noteFailure(node: NodeId): boolean {
-    if (this.#failedOn?.has(node)) return false;
-    this.#failedOn ??= new Set();
-    this.#failedOn.add(node);
+  noteFailure(node: NodeId, reason: FailureReason): boolean {
+    if (this.#failures?.has(node)) return false;
+    this.#failures ??= new Map();
+    this.#failures.set(node, reason);
     return true;
   }
 
+  /** Nodes on which it failed, in the order in which that was heard, and why. */
+  get failures(): Iterable<readonly [NodeId, FailureReason]> {
+    return this.#failures ?? [];
+  }
+
   toRecord(): DecisionRecord {
-    const { endpoint, model, bodyBytes } = this.request;
-    return {
-      id: this.id,
-      at: this.at.toISOString(),
-      path: endpoint.path,
-      family: endpoint.family,
-      operation: endpoint.operation,
-      model: model.key,
-      bodyBytes,
-      snapshotVersion: this.snapshotVersion,
-      ranking: this.ranking,
-      outcome: this.outcome,
-    };
+    return decisionRecord(this);
   }
 }
 

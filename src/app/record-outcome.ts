@@ -30,7 +30,7 @@ export class OutcomeLog implements OutcomeRecorder {
     const { fleet, ledger, decisions, telemetry, observe } = this.#deps;
     const decision = decisions.find(report.decisionId);
     const node = decision?.nodeAt(report.address)?.id ?? fleet.nodeAt(report.address);
-    if (node === undefined || decision === undefined || !decision.noteFailure(node)) return;
+    if (node === undefined || decision === undefined || !decision.noteFailure(node, report.reason)) return;
     const { reason, retryAfterMs } = report;
     telemetry.attempt(node, reason);
     observe(node, { kind: 'attempt_failed', model: decision.request.model.key, reason, retryAfterMs });
@@ -76,7 +76,7 @@ export class OutcomeLog implements OutcomeRecorder {
     const { observe, telemetry } = this.#deps;
     const model = decision.request.model.key;
     if (outcome.end === 'truncated' || outcome.end === 'in_band_error') {
-      if (!decision.noteFailure(node)) return;
+      if (!decision.noteFailure(node, outcome.end)) return;
       telemetry.attempt(node, outcome.end);
       observe(node, { kind: 'attempt_failed', model, reason: outcome.end, retryAfterMs: undefined });
       return;

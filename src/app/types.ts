@@ -2,7 +2,7 @@ import type { FailureReason, ModelKey, NodeId } from '../fleet/types.ts';
 import type { ErrorCode, RouterError } from '../request/errors.ts';
 import type { ApiFamily, BodyEdit, Operation, RouteRequest } from '../request/types.ts';
 import type { Ranking } from '../routing/types.ts';
-import type { Caller } from '../waiting/types.ts';
+import type { Caller, RequestClass, WaitReason } from '../waiting/types.ts';
 
 /** What Envoy is told for one routed request. */
 export interface RouteDecision {
@@ -17,7 +17,7 @@ export interface RouteDecision {
   readonly edits: readonly BodyEdit[];
 }
 
-/** One decision as it is kept in the ring buffer and shown by `status --json` and `explain`. */
+/** One decision as it is kept in the ring buffer and shown by `status --json` and `explain`. Nothing of the prompt is in it. */
 export interface DecisionRecord {
   readonly id: string;
   /** ISO 8601 wall clock. */
@@ -25,12 +25,53 @@ export interface DecisionRecord {
   readonly path: string;
   readonly family: ApiFamily;
   readonly operation: Operation;
+  /** The model asked for; an alias or a fallback makes it another than `model`. */
+  readonly asked: ModelKey;
+  /** The model that the ranking is about. */
   readonly model: ModelKey;
   readonly bodyBytes: number;
+  readonly features: RequestFeatures;
+  /** Undefined where nobody told. */
+  readonly caller: { readonly id: string; readonly class: RequestClass } | undefined;
+  /** In the line, and why it had to wait first; 0 where it did not. */
+  readonly waitedMs: number;
+  readonly waitedFor: WaitReason | undefined;
+  /** What was changed in the body. */
+  readonly edits: readonly BodyEdit[];
   readonly snapshotVersion: number;
   readonly ranking: Ranking;
+  /** In the order in which they are known; empty while the first one runs. */
+  readonly attempts: readonly DecisionAttempt[];
   /** Filled when the access log brings it. */
   readonly outcome: Outcome | undefined;
+  /** Of the node that answered, from its decision on; undefined before the outcome is known, and where no byte came. */
+  readonly seconds: PredictedAndReal | undefined;
+}
+
+/** What of a request decides where it goes and what it costs. */
+export interface RequestFeatures {
+  readonly promptBytes: number;
+  readonly images: number;
+  readonly wantsTools: boolean;
+  readonly isEmpty: boolean;
+  readonly unloads: boolean;
+  readonly numCtx: number | undefined;
+  readonly maxTokens: number | undefined;
+  /** Beginnings of the prompt by which conversations are known again. */
+  readonly prefixes: number;
+}
+
+export interface DecisionAttempt {
+  readonly node: NodeId;
+  readonly result: 'served' | FailureReason | OutcomeEnd;
+}
+
+/** Seconds from the decision on: to the first token and to the end of the answer. */
+export interface PredictedAndReal {
+  readonly predictedFirstToken: number;
+  readonly predictedCompletion: number;
+  readonly realFirstToken: number | undefined;
+  readonly realCompletion: number;
 }
 
 /** One attempt that Envoy reports as failed, while the request may still go on (router upstream_log). */

@@ -15,14 +15,21 @@ const ask = {
   json: false,
 };
 
+const NO_TERMS = { roundTrip: 0.0013, slotWait: 0, load: 0, prompt: 0, answer: 0, eviction: 0, trust: 0 };
+
 function aRanked(id: string, fields: Partial<RankedNode> = {}): RankedNode {
   return {
     id,
     address: '10.0.0.1:11434',
     seconds: 0.0013,
-    terms: { roundTrip: 0.0013, slotWait: 0, load: 0, eviction: 0, trust: 0 },
+    firstTokenSeconds: 0.0013,
+    completionSeconds: 0.0013,
+    heldSeconds: 0,
+    terms: NO_TERMS,
     reason: 'warm_idle',
     isWarm: true,
+    startsNow: true,
+    cachedBytes: 0,
     ...fields,
   };
 }
