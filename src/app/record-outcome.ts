@@ -1,8 +1,9 @@
 import type { LeaseLedger } from '../fleet/ledger.ts';
-import type { NodeId, Observation, ServiceTimes } from '../fleet/types.ts';
+import type { FailureReason, NodeId, Observation, ServiceTimes } from '../fleet/types.ts';
 import type { Decision, DecisionLog } from './decision-log.ts';
 import type { Fleet } from './fleet.ts';
 import type { Log } from './log.ts';
+import type { RequestWatcher } from './request-watcher.ts';
 import type { Telemetry } from './telemetry-port.ts';
 import type { AttemptReport, Outcome, OutcomeRecorder } from './types.ts';
 
@@ -16,6 +17,7 @@ export interface OutcomeDependencies {
   readonly observe: (node: NodeId, observation: Observation) => void;
   /** The node no longer has a model that its tag list names: read the list again. */
   readonly refreshTags: (node: NodeId) => void;
+  readonly watchers?: readonly RequestWatcher[];
 }
 
 /** Turns what Envoy reports of live traffic into observations: the lease follows the attempt, the fleet learns. */
@@ -33,6 +35,7 @@ export class OutcomeLog implements OutcomeRecorder {
     if (node === undefined || decision === undefined || !decision.noteFailure(node, report.reason)) return;
     const { reason, retryAfterMs } = report;
     telemetry.attempt(node, reason);
+    this.#tellFailure(decision, node, reason);
     observe(node, { kind: 'attempt_failed', model: decision.request.model.key, reason, retryAfterMs });
     if (reason === 'model_missing') this.#deps.refreshTags(node);
     const next = decision.nodeAfter(node);
@@ -47,6 +50,7 @@ export class OutcomeLog implements OutcomeRecorder {
       decision.outcome = outcome;
       decisions.close(decision.id);
       if (node !== undefined) this.#learn(decision, node, outcome);
+      for (const watcher of this.#deps.watchers ?? []) watcher.ended?.(decision, node, outcome);
     }
     const ranked = decision?.ranking.nodes.find((candidate) => candidate.id === node);
     telemetry.ended({
@@ -67,6 +71,10 @@ export class OutcomeLog implements OutcomeRecorder {
     this.#logOutcome(outcome, node);
   }
 
+  #tellFailure(decision: Decision, node: NodeId, reason: FailureReason): void {
+    for (const watcher of this.#deps.watchers ?? []) watcher.attemptFailed?.(decision, node, reason);
+  }
+
   #servedBy(outcome: Outcome, decision: Decision | undefined): NodeId | undefined {
     if (outcome.address === undefined) return undefined;
     return decision?.nodeAt(outcome.address)?.id ?? this.#deps.fleet.nodeAt(outcome.address);
@@ -78,6 +86,7 @@ export class OutcomeLog implements OutcomeRecorder {
     if (outcome.end === 'truncated' || outcome.end === 'in_band_error') {
       if (!decision.noteFailure(node, outcome.end)) return;
       telemetry.attempt(node, outcome.end);
+      this.#tellFailure(decision, node, outcome.end);
       observe(node, { kind: 'attempt_failed', model, reason: outcome.end, retryAfterMs: undefined });
       return;
     }

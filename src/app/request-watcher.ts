@@ -1,0 +1,27 @@
+import type { FailureReason, NodeId } from '../fleet/types.ts';
+import type { ErrorCode } from '../request/errors.ts';
+import type { RouteRequest } from '../request/types.ts';
+import type { Situation } from '../routing/types.ts';
+import type { Caller } from '../waiting/types.ts';
+import type { Decision } from './decision-log.ts';
+import type { Outcome } from './types.ts';
+
+/** A request that no node ever got: refused, or its client hung up in the line. */
+export interface UnplacedRequest {
+  readonly request: RouteRequest;
+  readonly caller: Caller;
+  /** In the line, ms; 0 where it never stood there. */
+  readonly waitedMs: number;
+  readonly why: ErrorCode | 'client_gone';
+}
+
+/** Follows requests without a say in them. Calls are cheap and never throw. */
+export interface RequestWatcher {
+  /** Decided; its lease is taken. `situation` is the one that it was ranked in: read it now, its counts go on. */
+  placed?(decision: Decision, situation: Situation): void;
+  unplaced?(unplaced: UnplacedRequest): void;
+  /** Once for each node that failed, the request may go on. */
+  attemptFailed?(decision: Decision, node: NodeId, reason: FailureReason): void;
+  /** `node`: who answered, or was tried last. */
+  ended?(decision: Decision, node: NodeId | undefined, outcome: Outcome): void;
+}
