@@ -1,25 +1,16 @@
-import type { Candidates, FleetSnapshot, NodeView } from '../fleet/types.ts';
+import type { Candidates, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
-import { costOf, expectedSeconds, reasonOf, totalSeconds } from './cost.ts';
-import { type Facts, factsOf, weightOf } from './facts.ts';
+import { type Entry, entryOf, isSure, rankedNode, totalSeconds } from './cost.ts';
 import { isLastResort, rejectReason } from './filters.ts';
+import { type Question, questionOf } from './question.ts';
 import { visitSome } from './sample.ts';
 import { Shortlist } from './shortlist.ts';
-import type { CostTerms, RankedNode, Ranking, RejectReason, Situation } from './types.ts';
+import type { RankedNode, Ranking, RejectReason, Situation } from './types.ts';
 
 /** A ranking explains itself, but its memory is bounded: `explain` tells of all nodes. */
 const MAX_REJECTED = 16;
-
-interface Entry {
-  readonly facts: Facts;
-  readonly terms: CostTerms;
-}
-
-interface Rules extends Situation {
-  readonly request: RouteRequest;
-  /** Nodes that are down or stuck may compete too. */
-  readonly isResort: boolean;
-}
+/** Nodes that one body may kill, if it is of that kind: no more are named where nothing speaks against them. */
+const SURE_NODES = 2;
 
 /**
  * One ranking among the nodes that know a model. Those that have it in memory come first, then those that load it, then
@@ -30,135 +21,93 @@ interface Rules extends Situation {
  * than `maxRunningNodes` run it. Never missed is that somebody can take the request.
  */
 export class Contest {
-  readonly #rules: Rules;
-  readonly #settled: Shortlist<Entry>;
-  readonly #cold: Shortlist<Entry>;
+  readonly #question: Question;
+  /** Nodes that are down or stuck may compete too. */
+  readonly #isResort: boolean;
+  readonly #list: Shortlist<Entry>;
+  /** Nodes known to load the model for earlier requests of ours. */
+  readonly #loading: ReadonlySet<NodeView>;
   readonly #rejected: { id: string; reason: RejectReason }[] = [];
-  #loads = 0;
 
   constructor(request: RouteRequest, situation: Situation, isResort: boolean) {
     const { params, random } = situation;
-    const attempts = Math.max(1, params.maxAttempts);
-    this.#rules = { ...situation, request, isResort };
-    this.#settled = new Shortlist(attempts, random);
-    this.#cold = new Shortlist(attempts, random);
+    this.#isResort = isResort;
+    this.#list = new Shortlist(Math.max(1, params.maxAttempts), random);
+    this.#loading = loadingNodes(request, situation);
+    this.#question = questionOf(request, situation, this.#loading.size);
   }
 
-  /** `heaviest`: no node's weight is larger. */
-  run(candidates: Candidates, byId: FleetSnapshot['byId'], heaviest: number): Ranking {
+  run(candidates: Candidates): Ranking {
     const { nodes, knowing, warm } = candidates;
-    const { request, params, random } = this.#rules;
-    const isAny = request.endpoint.operation === 'show';
-    if (isAny)
-      visitSome(knowing, params.maxColdNodes, params.sampledNodes, random, (at) => this.#enter(nodes[at]));
+    const { request, params, random } = this.#question;
+    const enter = (at: number): boolean => this.#enter(nodes[at]);
+    const visit = (places: Uint32Array, most: number, one: (at: number) => boolean): void =>
+      visitSome(places, most, params.sampledNodes, random, one);
+    if (request.endpoint.operation === 'show') visit(knowing, params.maxColdNodes, enter);
     else {
-      visitSome(warm, params.maxWarmNodes, params.sampledNodes, random, (at) => this.#enter(nodes[at]));
-      if (knowing.length <= params.maxColdNodes) this.#visitUnloaded(candidates);
-      else this.#sampleUnloaded(candidates, byId, heaviest > 0 ? heaviest : 1);
+      visit(warm, params.maxWarmNodes, enter);
+      for (const node of this.#loading) this.#enter(node);
+      this.#visitCold(candidates, visit);
     }
-    if (this.#isEmpty) this.#search(candidates);
+    if (this.#list.items.length === 0) this.#search(candidates);
     return this.#result(candidates);
   }
 
-  get #isEmpty(): boolean {
-    return this.#settled.items.length === 0 && this.#cold.items.length === 0;
-  }
-
-  /** All nodes without the model in memory; those that cannot get into the list are passed over as early as possible. */
-  #visitUnloaded({ nodes, knowing }: Candidates): void {
-    const { key } = this.#rules.request.model;
-    for (const at of knowing) {
-      const node = nodes[at];
-      if (node === undefined || node.warm.has(key)) continue;
-      if (!this.#isBeyond(weightOf(node), this.#rules.params.loadLeftShare)) this.#enter(node);
-      else this.#rejectReason(node);
-    }
-  }
-
-  #sampleUnloaded({ nodes, knowing }: Candidates, byId: FleetSnapshot['byId'], heaviest: number): void {
-    const { request, inflight, params, random } = this.#rules;
+  /** Nodes that neither have the model in memory nor load it; none of them where no load could get into the list. */
+  #visitCold(
+    { nodes, knowing }: Candidates,
+    visit: (places: Uint32Array, most: number, one: (at: number) => boolean) => void,
+  ): void {
+    const { request, params } = this.#question;
     const { key } = request.model;
-    if (this.#isBeyond(heaviest, params.loadLeftShare)) return;
-    this.#visitLoading(byId);
-    if (this.#isBeyond(heaviest, 1)) return;
-    visitSome(knowing, params.maxColdNodes, params.sampledNodes, random, (at) => {
+    const isAll = knowing.length <= params.maxColdNodes;
+    if (!isAll && this.#isBeyondLoads) return;
+    visit(knowing, params.maxColdNodes, (at) => {
       const node = nodes[at];
-      if (node === undefined || node.warm.has(key) || inflight.onModel(node.id, key) > 0) return false;
-      return this.#enter(node);
+      if (node === undefined || node.warm.has(key) || this.#loading.has(node)) return false;
+      if (!this.#isBeyondLoads) return this.#enter(node);
+      this.#rejectReason(node);
+      return false;
     });
   }
 
   /** The samples found nobody: one node in a thousand is better than none. */
   #search({ nodes, knowing }: Candidates): void {
-    const { params } = this.#rules;
-    let left = params.sampledNodes;
+    let left = this.#question.params.sampledNodes;
     for (const at of knowing) {
       if (this.#enter(nodes[at])) left -= 1;
       if (left === 0) return;
     }
   }
 
-  /** A sample of the cold nodes would miss most of the few that load the model now. */
-  #visitLoading(byId: FleetSnapshot['byId']): void {
-    const { request, inflight, params } = this.#rules;
-    const { key } = request.model;
-    const loading = new Set<NodeView>();
-    let left = params.maxRunningNodes;
-    for (const id of inflight.nodesRunning(key)) {
-      if (left === 0 || loading.size === params.sampledNodes) return;
-      left -= 1;
-      const node = byId.get(id);
-      if (node === undefined || node.warm.has(key) || loading.has(node)) continue;
-      if (inflight.onModel(id, key) === 0) continue;
-      loading.add(node);
-      this.#enter(node);
-    }
-  }
-
   /** False where the node must not take the request. */
   #enter(node: NodeView | undefined): boolean {
     if (node === undefined || this.#rejectReason(node) !== undefined) return false;
-    const { request, inflight, params, now } = this.#rules;
-    const facts = factsOf(request, node, inflight, params, now);
-    const terms = costOf(facts, request, inflight, params, now);
-    if (facts.state === 'loading') this.#loads += 1;
-    const list = facts.state === 'cold' ? this.#cold : this.#settled;
-    list.offer({ facts, terms }, totalSeconds(terms));
+    const entry = entryOf(this.#question, node);
+    this.#list.offer(entry, totalSeconds(entry.terms, this.#question.params));
     return true;
   }
 
   #rejectReason(node: NodeView): RejectReason | undefined {
-    const { request, inflight, now, isResort } = this.#rules;
+    const { request, inflight, now } = this.#question;
     const reason = rejectReason(request, node, inflight, now);
-    if (reason === undefined || (isResort && isLastResort(reason))) return undefined;
+    if (reason === undefined || (this.#isResort && isLastResort(reason))) return undefined;
     if (this.#rejected.length < MAX_REJECTED) this.#rejected.push({ id: node.id, reason });
     return reason;
   }
 
-  /** Whether the list is full of nodes that cost less than that share of any load on a node of this weight. */
-  #isBeyond(weight: number, share: number): boolean {
-    return this.#settled.worst < (this.#rules.params.loadStartSeconds * share) / weight - 0.01;
+  /** Whether the list is full of nodes that cost less than any load. */
+  get #isBeyondLoads(): boolean {
+    return this.#list.worst < this.#question.params.leastLoadSeconds;
   }
 
   #result({ nodes, knowing }: Candidates): Ranking {
-    const { params, now, isResort } = this.#rules;
-    const settled = this.#settled;
-    const extraSeconds = this.#loads >= params.maxParallelLoads ? params.extraLoadSeconds : 0;
-    settled.absorb(this.#cold, extraSeconds);
-    const chosen = settled.items.map(({ facts, terms }, i): RankedNode => {
-      const isExtra = extraSeconds > 0 && facts.state === 'cold';
-      return {
-        id: facts.node.id,
-        address: facts.node.address ?? '',
-        seconds: settled.seconds[i] ?? 0,
-        ...expectedSeconds(terms),
-        terms: isExtra ? { ...terms, load: terms.load + extraSeconds } : terms,
-        reason: isResort ? 'last_resort' : reasonOf(facts, params, now),
-        isWarm: facts.state === 'warm',
-        startsNow: facts.state === 'none' || terms.slotWait === 0,
-        cachedBytes: 0,
-      };
-    });
+    const question = this.#question;
+    const { items, seconds } = this.#list;
+    const isEnough = items.slice(0, SURE_NODES).every((entry) => isSure(entry, question));
+    const chosen = items
+      .slice(0, isEnough ? SURE_NODES : items.length)
+      .map((entry, i) => rankedNode(entry, seconds[i] ?? 0, question, this.#isResort));
     this.#noteListFull(nodes, knowing, chosen);
     return { nodes: chosen, rejected: this.#rejected };
   }
@@ -175,4 +124,22 @@ export class Contest {
       rejected.push({ id, reason: 'list_full' });
     }
   }
+}
+
+/** A sample of the cold nodes would miss most of the few that load the model now. */
+function loadingNodes(
+  { endpoint, model }: RouteRequest,
+  { snapshot, inflight, params }: Situation,
+): ReadonlySet<NodeView> {
+  const loading = new Set<NodeView>();
+  if (endpoint.operation === 'show') return loading;
+  let left = params.maxRunningNodes;
+  for (const id of inflight.nodesRunning(model.key)) {
+    if (left === 0 || loading.size === params.sampledNodes) break;
+    left -= 1;
+    const node = snapshot.byId.get(id);
+    if (node === undefined || node.warm.has(model.key) || !node.models.has(model.key)) continue;
+    if (inflight.onModel(id, model.key) > 0) loading.add(node);
+  }
+  return loading;
 }

@@ -1,36 +1,67 @@
-import type { RouteRequest } from '../request/types.ts';
-import type { Facts } from './facts.ts';
+import type { NodeView } from '../fleet/types.ts';
+import { type Facts, factsOf } from './facts.ts';
 import type { RoutingParams } from './params.ts';
-import { evictionSeconds, placementOf } from './terms/eviction.ts';
+import type { Question } from './question.ts';
+import { mayStartNow } from './starts-now.ts';
+import { type Eviction, evictionOf } from './terms/eviction.ts';
 import { loadSeconds } from './terms/load.ts';
-import { prefillSeconds, roundTripSeconds } from './terms/round-trip.ts';
+import { answerSeconds, promptSeconds } from './terms/prompt.ts';
+import { roundTripSeconds } from './terms/round-trip.ts';
 import { hasFreeSlot, slotWaitSeconds } from './terms/slot-wait.ts';
-import { trustSeconds } from './terms/trust.ts';
-import type { CostTerms, Inflight, PickReason, RankedNode } from './types.ts';
+import { isTrusted, trustSeconds } from './terms/trust.ts';
+import type { CostTerms, PickReason, RankedNode } from './types.ts';
 
 /** A day: more than anything takes, and little enough to add up and to write as JSON. */
 const MAX_SECONDS = 86_400;
 
+/** A node that takes part in a ranking. */
+export interface Entry {
+  readonly facts: Facts;
+  readonly eviction: Eviction;
+  readonly terms: CostTerms;
+}
+
+export function entryOf(question: Question, node: NodeView): Entry {
+  const facts = factsOf(question, node);
+  const eviction = evictionOf(facts, question);
+  return { facts, eviction, terms: costOf(facts, eviction, question) };
+}
+
 /** The cost of one node, term by term. A node that reports nonsense gets no better than 0 and no worse than a day. */
-export function costOf(
-  facts: Facts,
-  request: RouteRequest,
-  inflight: Inflight,
-  params: RoutingParams,
-  now: number,
-): CostTerms {
+function costOf(facts: Facts, eviction: Eviction, question: Question): CostTerms {
+  const { params, now } = question;
   return {
     roundTrip: clamped(roundTripSeconds(facts)),
-    slotWait: clamped(slotWaitSeconds(facts, params, now)),
-    load: clamped(loadSeconds(facts, params)),
-    prompt: clamped(facts.state === 'none' ? 0 : prefillSeconds(request, params) / facts.weight),
-    answer: clamped(facts.state === 'none' ? 0 : facts.serviceSeconds / facts.weight),
-    eviction: clamped(evictionSeconds(facts, inflight, params)),
+    slotWait: clamped(slotWaitSeconds(facts, question)),
+    load: clamped(loadSeconds(facts, question, eviction.waitSeconds)),
+    prompt: clamped(promptSeconds(facts, params)),
+    answer: clamped(answerSeconds(facts, params)),
+    eviction: clamped(eviction.seconds),
     trust: clamped(trustSeconds(facts, params, now)),
   };
 }
 
-export function reasonOf(facts: Facts, params: RoutingParams, now: number): PickReason {
+/** What the ranking tells of a node. */
+export function rankedNode(
+  { facts, eviction, terms }: Entry,
+  seconds: number,
+  question: Question,
+  isResort: boolean,
+): RankedNode {
+  return {
+    id: facts.node.id,
+    address: facts.node.address ?? '',
+    seconds,
+    ...expectedSeconds(terms),
+    terms,
+    reason: isResort ? 'last_resort' : reasonOf(facts, eviction, question.now),
+    isWarm: facts.state === 'warm',
+    startsNow: mayStartNow(facts, eviction, question.now),
+    cachedBytes: facts.cachedBytes,
+  };
+}
+
+export function reasonOf(facts: Facts, eviction: Eviction, now: number): PickReason {
   switch (facts.state) {
     case 'none':
       return 'any';
@@ -41,7 +72,7 @@ export function reasonOf(facts: Facts, params: RoutingParams, now: number): Pick
     case 'reload':
       return 'loads_beside';
     case 'cold':
-      return placementOf(facts, params);
+      return eviction.placement;
   }
 }
 
@@ -49,15 +80,21 @@ export function reasonOf(facts: Facts, params: RoutingParams, now: number): Pick
  * The sum in steps of 10 ms, of 100 ms above 1 s, and of 1 s above 10 s: estimates are no finer than that, and nodes
  * that are practically equal should share the load by chance.
  */
-export function totalSeconds(terms: CostTerms): number {
-  const sum = terms.roundTrip + terms.slotWait + terms.load + terms.prompt + terms.eviction + terms.trust;
+export function totalSeconds(terms: CostTerms, params: RoutingParams): number {
+  const { roundTrip, slotWait, load, prompt, answer, eviction, trust } = terms;
+  const sum = roundTrip + slotWait + load + prompt + params.answerShare * answer + eviction + trust;
   if (sum < 1) return Math.round(sum * 100) / 100;
   if (sum < 10) return Math.round(sum * 10) / 10;
   return Math.round(sum);
 }
 
+/** So little speaks against the node that two like it are enough for one request. */
+export function isSure({ facts }: Entry, { params, now }: Question): boolean {
+  return isTrusted(facts, params, now);
+}
+
 /** What of the terms the client sees, and how long the node is held. */
-export function expectedSeconds(
+function expectedSeconds(
   terms: CostTerms,
 ): Pick<RankedNode, 'firstTokenSeconds' | 'completionSeconds' | 'heldSeconds'> {
   const { roundTrip, slotWait, load, prompt, answer } = terms;

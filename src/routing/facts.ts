@@ -1,7 +1,8 @@
 import { stuckState } from '../fleet/stuck.ts';
-import type { NodeView, ResidentModel } from '../fleet/types.ts';
-import type { RouteRequest } from '../request/types.ts';
-import type { RoutingParams } from './params.ts';
+import type { ModelKey, NodeView } from '../fleet/types.ts';
+import type { Question } from './question.ts';
+import { contextOnNode } from './rewrites.ts';
+import { type Service, serviceOf } from './service.ts';
 import type { Inflight } from './types.ts';
 
 /**
@@ -17,57 +18,57 @@ export interface Facts {
   /** Running requests: all of the node's, and those for this model. */
   readonly onNode: number;
   readonly onModel: number;
-  /** Size of the model on disk, bytes; 0 where nothing must be loaded. */
-  readonly sizeBytes: number;
-  /** How long a request for the model holds a slot. */
-  readonly serviceSeconds: number;
-  /** Share of speed, always above 0. */
-  readonly weight: number;
+  /** Requests for models that are not in memory: the node loads them, or will. */
+  readonly onOtherLoads: number;
+  /** Requests that may be on the model at once: its slots, fewer while the node is eased back in. */
+  readonly admitted: number;
+  readonly service: Service;
+  readonly cachedBytes: number;
   readonly isStuck: boolean;
   readonly isHalfOpen: boolean;
 }
 
-export function factsOf(
-  request: RouteRequest,
-  node: NodeView,
-  inflight: Inflight,
-  params: RoutingParams,
-  now: number,
-): Facts {
+export function factsOf(question: Question, node: NodeView): Facts {
+  const { request, inflight, params, prompts, now } = question;
   const { key } = request.model;
   const onNode = inflight.onNode(node.id);
   const onModel = onNode === 0 ? 0 : inflight.onModel(node.id, key);
-  const stuck = stuckState(node.stuckModels, key, now);
-  const serviceMs = node.serviceMs.get(key);
-  const state = modelState(request, node.warm.get(key), onModel);
-  const isLoaded = state === 'warm' || state === 'none';
+  const stuck = node.stuckModels.size === 0 ? 'fine' : stuckState(node.stuckModels, key, now);
+  const state = modelState(question, node, onModel);
+  const isRead = state === 'warm' && request.prefixes.length > 0;
+  const cachedBytes = isRead ? prompts.cachedBytes(node.id, key, request.prefixes, now) : 0;
+  const service = serviceOf(request, node, onModel, cachedBytes, params);
   return {
     node,
     state,
     onNode,
     onModel,
-    sizeBytes: isLoaded ? 0 : (node.models.get(key)?.sizeBytes ?? params.defaultModelBytes),
-    serviceSeconds: serviceMs === undefined ? serviceSeconds(request, params) : serviceMs / 1000,
-    weight: weightOf(node),
+    onOtherLoads: onNode > onModel ? otherLoads(node, key, onNode - onModel, inflight) : 0,
+    admitted: Math.max(1, Math.floor(service.slots * node.admission)),
+    service,
+    cachedBytes,
     isStuck: stuck === 'stuck',
     isHalfOpen: stuck === 'half_open',
   };
 }
 
-/** A weight that makes no sense counts as the usual one. */
-export function weightOf(node: NodeView): number {
-  return node.weight > 0 ? node.weight : 1;
+/** Slots that are free for the request right now; 0 or less: none. */
+export function freeSlots({ node, admitted, onModel, onNode }: Facts): number {
+  return admitted - (node.admission < 1 ? Math.max(onModel, onNode) : onModel);
 }
 
-function modelState(request: RouteRequest, resident: ResidentModel | undefined, onModel: number): ModelState {
+function modelState({ request, params }: Question, node: NodeView, onModel: number): ModelState {
   if (request.endpoint.operation === 'show') return 'none';
-  if (resident === undefined) return onModel > 0 ? 'loading' : 'cold';
-  const { numCtx } = request;
-  const loadedCtx = resident.contextLength;
-  const isOther = numCtx !== undefined && loadedCtx !== undefined && numCtx !== loadedCtx;
-  return isOther ? 'reload' : 'warm';
+  if (!node.warm.has(request.model.key)) return onModel > 0 ? 'loading' : 'cold';
+  return contextOnNode(request, request.model, node, params.rewrites).reloads ? 'reload' : 'warm';
 }
 
-function serviceSeconds(request: RouteRequest, params: RoutingParams): number {
-  return request.endpoint.operation === 'embed' ? params.defaultEmbedSeconds : params.defaultServiceSeconds;
+/** Descriptions (model '') need nothing loaded; all else that is not for a model in memory is for one to come. */
+function otherLoads(node: NodeView, key: ModelKey, others: number, inflight: Inflight): number {
+  let left = others - inflight.onModel(node.id, '');
+  for (const warm of node.warm.keys()) {
+    if (left <= 0) return 0;
+    if (warm !== key) left -= inflight.onModel(node.id, warm);
+  }
+  return Math.max(0, left);
 }

@@ -1,3 +1,5 @@
+import { DEFAULT_REWRITES, type RewritePolicy } from './rewrite-policy.ts';
+
 /**
  * Every figure that routing takes for granted, in one place. What an operator sets comes first; the rest are priors:
  * used until the fleet has shown its own figures, and the weights of what cannot be measured.
@@ -33,20 +35,30 @@ export interface RoutingParams {
   readonly vramPerDiskByte: number;
   /** Share of a load that is still to come when one is known to run. */
   readonly loadLeftShare: number;
-  /** Nodes that may load one model at the same time; a further one would only evict what others use. */
-  readonly maxParallelLoads: number;
-  /** Added to the load on nodes beyond `maxParallelLoads`. */
-  readonly extraLoadSeconds: number;
+  /** No load is quicker. */
+  readonly leastLoadSeconds: number;
+  /** What a load costs more, as a share of itself, for each node that loads the same model already: they will soon serve too. */
+  readonly crowdShare: number;
+  /** Least share of its usual time that a running request is expected to last still, however long it has run. */
+  readonly leastLeftShare: number;
+  /** By which share of its delay a late request is expected to be later still. */
+  readonly overdueShare: number;
 
   /** Duration of a generation on a model that was never seen at work. */
   readonly defaultServiceSeconds: number;
-  /** The same for embeddings. */
-  readonly defaultEmbedSeconds: number;
   /** What another model's running request takes from this one, as a share of its duration: they share the GPU. */
   readonly contentionShare: number;
 
-  /** Chance that an evicted model that runs nothing of ours is asked for again. */
+  /** How much a second of writing the answer counts beside a second of waiting for its beginning. */
+  readonly answerShare: number;
+  /** Least chance that an evicted model that runs nothing of ours is asked for again. */
   readonly idleReuse: number;
+  /** How long an idle model usually stays in memory yet. */
+  readonly reuseSeconds: number;
+  /** Of those who ask for an evicted model while it loads again, so many at most are counted. */
+  readonly maxFollowers: number;
+  /** Least share of its reload that a model is worth of which other nodes have idle copies. */
+  readonly elsewhereShare: number;
   /** Chance that a load evicts something on a node whose VRAM is unknown. */
   readonly unknownEviction: number;
   /** Models that Ollama keeps loaded on one GPU by default; at this many, one more most likely evicts. */
@@ -57,10 +69,6 @@ export interface RoutingParams {
 
   /** First-token work of a warm, idle node of weight 1. */
   readonly baseSeconds: number;
-  /** Bytes of body that a node of weight 1 reads into the model per second. */
-  readonly prefillBytesPerSecond: number;
-  /** Longest such reading: what does not fit the context is cut off, and images are not read by the byte. */
-  readonly maxPrefillSeconds: number;
 
   /** Share of failed requests that is nobody's business: a node with so few competes as any other. */
   readonly toleratedFailures: number;
@@ -68,6 +76,8 @@ export interface RoutingParams {
   readonly failureSeconds: number;
   /** Cost of a node whose last poll or request failed; twice that where it is down and there is no other. */
   readonly suspectSeconds: number;
+  /** Cost of a node that has come back just now; falls to 0 while it is eased in. */
+  readonly recoverySeconds: number;
   /** Cost of being the one request that finds out whether a stuck model works again. */
   readonly halfOpenSeconds: number;
   /** Cost of a node whose GPU is slowed down for heat or power: less than any load, so that warm stays warm. */
@@ -79,6 +89,9 @@ export interface RoutingParams {
   /** Cost of each second of age beyond that, and the most it may come to. */
   readonly stalePerSecond: number;
   readonly maxStaleSeconds: number;
+
+  /** What becomes of contexts: it decides who must reload, see context.ts. */
+  readonly rewrites: RewritePolicy;
 
   /** What a client is told to wait when no node can take its request. */
   readonly retryAfterSeconds: number;
@@ -112,26 +125,30 @@ export const DEFAULT_ROUTING: RoutingParams = {
   defaultModelBytes: 4 * 1024 ** 3,
   vramPerDiskByte: 1.2,
   loadLeftShare: 0.5,
-  maxParallelLoads: 2,
-  extraLoadSeconds: 600,
+  leastLoadSeconds: 0.1,
+  crowdShare: 1,
+  leastLeftShare: 0.1,
+  overdueShare: 0.5,
 
   defaultServiceSeconds: 5,
-  defaultEmbedSeconds: 0.5,
   contentionShare: 0.1,
 
-  idleReuse: 0.3,
+  answerShare: 0.2,
+  idleReuse: 0.1,
+  reuseSeconds: 200,
+  maxFollowers: 10,
+  elsewhereShare: 0.1,
   unknownEviction: 0.5,
   usualLoadedModels: 3,
   fullEviction: 0.9,
   oversizeSeconds: 30,
 
   baseSeconds: 0.05,
-  prefillBytesPerSecond: 8_000,
-  maxPrefillSeconds: 10,
 
   toleratedFailures: 0.05,
   failureSeconds: 60,
   suspectSeconds: 60,
+  recoverySeconds: 1,
   halfOpenSeconds: 10,
   throttledSeconds: 0.5,
   unknownSeconds: 5,

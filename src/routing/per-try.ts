@@ -1,6 +1,5 @@
 import type { RouteRequest } from '../request/types.ts';
 import type { RoutingParams } from './params.ts';
-import { prefillSeconds } from './terms/round-trip.ts';
 import type { RankedNode, Ranking } from './types.ts';
 
 /** Estimates are means: so many times over, and something is wrong rather than slow. */
@@ -20,7 +19,7 @@ export function perTryTimeoutMs(request: RouteRequest, ranking: Ranking, params:
   if (first === undefined || others.length === 0) return params.answerTimeoutMs;
   const { operation } = request.endpoint;
   if (operation !== 'show' && !isStreamed(request)) return params.answerTimeoutMs;
-  const waitSeconds = first.terms.slotWait + prefillSeconds(request, params);
+  const waitSeconds = first.terms.slotWait + first.terms.prompt;
   const limitMs = params.firstByteTimeoutMs + PATIENCE * waitSeconds * 1000 + loadMs(first, others, params);
   return Math.round(Math.min(params.answerTimeoutMs, Math.max(params.firstByteTimeoutMs, limitMs)));
 }

@@ -6,15 +6,15 @@ import { modelNotFound, noNodeFor } from './refusals.ts';
 import type { Ranking, Situation } from './types.ts';
 
 /**
- * The nodes that Envoy shall try, best first: those that may take the request, by expected seconds to the first token.
+ * The nodes that Envoy shall try, best first: those that may take the request, by expected seconds.
  * Pure; throws RouterError `model_not_found` or `no_node`. `situation.inflight` must already count the leases of all earlier
  * decisions, or a burst goes to one node.
  */
 export function rank(request: RouteRequest, situation: Situation): Ranking {
   const { snapshot, params } = situation;
-  const { byModel, byId } = snapshot;
+  const { byModel } = snapshot;
   const among = (candidates: Candidates, isResort: boolean): Ranking =>
-    new Contest(request, situation, isResort).run(candidates, byId, byModel.heaviest);
+    new Contest(request, situation, isResort).run(candidates);
   const candidates = byModel.candidates(request.model.key);
   if (candidates !== undefined) {
     const ranking = among(candidates, false);

@@ -3,6 +3,7 @@
  * Every node has every model on disk, two of them in memory: the longest candidate lists that a fleet of that size can
  * have. `hot` is a model that all nodes have in memory, `busy` one whose slots are all taken.
  */
+import { ModelDemand } from '../../src/fleet/demand.ts';
 import { LeaseLedger } from '../../src/fleet/ledger.ts';
 import { newNode } from '../../src/fleet/new-node.ts';
 import { observe } from '../../src/fleet/observe.ts';
@@ -19,6 +20,7 @@ import { plainRequest } from '../../src/request/plain-request.ts';
 import type { RouteRequest } from '../../src/request/types.ts';
 import { DEFAULT_ROUTING } from '../../src/routing/params.ts';
 import { rank } from '../../src/routing/rank.ts';
+import type { Situation } from '../../src/routing/types.ts';
 
 const GIB = 1024 ** 3;
 const MODELS = 50;
@@ -91,6 +93,22 @@ function request(model: number): RouteRequest {
   );
 }
 
+const demand = new ModelDemand();
+for (let i = 0; i < MODELS * 20; i += 1) demand.note(name(i % MODELS), i);
+
+function situation(snapshot: FleetSnapshot, inflight: LeaseLedger): Situation {
+  return {
+    snapshot,
+    inflight,
+    demand,
+    prompts: { cachedBytes: () => 0 },
+    waiting: { ahead: () => 0 },
+    params: DEFAULT_ROUTING,
+    random: Math.random,
+    now: 10,
+  };
+}
+
 function quantile(sorted: Float64Array, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }
@@ -120,7 +138,7 @@ for (const size of [2, 100, 1_000, 10_000]) {
   const rounds = size > 1_000 ? 2_000 : 5_000;
   const rankOf = (which: FleetSnapshot, inflight: LeaseLedger, model: (round: number) => number) =>
     measure(rounds, (i) => {
-      rank(request(model(i)), which, inflight, DEFAULT_ROUTING, Math.random, 10);
+      rank(request(model(i)), situation(which, inflight));
     });
   const ranked = rankOf(snapshot, ledger, (i) => i % MODELS);
   const loaded0: Observation = { kind: 'resident', models: [loaded(0)], rttMs: 1 };

@@ -15,16 +15,16 @@ import { SystemClock } from '../../src/app/system-clock.ts';
 import { EndpointFeed } from '../../src/control-plane/endpoint-feed.ts';
 import { AssignmentEncoder } from '../../src/envoy/endpoints/encode-assignment.ts';
 import { EndpointPublisher } from '../../src/envoy/endpoints/publisher.ts';
+import { ModelDemand } from '../../src/fleet/demand.ts';
 import { LeaseLedger } from '../../src/fleet/ledger.ts';
 import { DEFAULT_HEALTH } from '../../src/fleet/params.ts';
 import type { NodeSpec } from '../../src/fleet/types.ts';
 import { FleetWatcher } from '../../src/nodes/watch-fleet.ts';
-import { DEFAULT_ROUTING } from '../../src/routing/params.ts';
 import { rank } from '../../src/routing/rank.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 import { aSource } from '../unit/api/fake-source.ts';
-import { request } from '../unit/routing/builders.ts';
+import { request, situation } from '../unit/routing/builders.ts';
 
 const MODELS = 50;
 const { values } = parseArgs({
@@ -132,6 +132,7 @@ async function measure(port: number): Promise<void> {
   const from = clock.now();
   const picks: number[] = [];
   const rebuilds: number[] = [];
+  const demand = new ModelDemand();
   let round = 0;
   while (clock.now() - from < Number(values.seconds) * 1000) {
     await sleep(5);
@@ -140,7 +141,11 @@ async function measure(port: number): Promise<void> {
     const built = performance.now();
     const key = `model-${round % MODELS}:latest`;
     const model = { raw: key, key };
-    const ranking = rank(request({ model }), snapshot, ledger, DEFAULT_ROUTING, Math.random, clock.now());
+    const ranking = rank(
+      request({ model }),
+      situation(snapshot, { inflight: ledger, demand, random: Math.random, now: clock.now() }),
+    );
+    demand.note(key, clock.now());
     picks.push(performance.now() - built);
     rebuilds.push(built - before);
     const lease = `lease-${round % 5_000}`;

@@ -1,19 +1,23 @@
-import type { NodeView } from '../../fleet/types.ts';
 import type { Facts } from '../facts.ts';
-import type { RoutingParams } from '../params.ts';
+import type { Question } from '../question.ts';
 
 /**
- * Seconds that loading the model takes: nothing where it is warm, the rest of the load where one already runs. The
- * requests of a burst for a cold model so follow the first one, until their queue costs more than another load.
+ * Seconds that loading the model takes: nothing where it is warm, the rest of the load where one already runs. Loads on
+ * one node wait for each other, and for the requests of models that must go (`victimsSeconds`).
  */
-export function loadSeconds(facts: Facts, params: RoutingParams): number {
-  if (facts.state === 'none' || facts.state === 'warm') return 0;
-  const whole = wholeLoadSeconds(facts.node, facts.sizeBytes, params) / facts.weight;
-  return facts.state === 'loading' ? whole * params.loadLeftShare : whole;
+export function loadSeconds(facts: Facts, question: Question, victimsSeconds: number): number {
+  const { state, service, onOtherLoads } = facts;
+  if (state === 'none' || state === 'warm') return 0;
+  if (state === 'loading') return restSeconds(facts, question);
+  const others = onOtherLoads > 0 ? service.loadSeconds * question.params.loadLeftShare : 0;
+  return service.loadSeconds + others + victimsSeconds;
 }
 
-/** At the rate that the node showed, or at the default one. */
-export function wholeLoadSeconds(node: NodeView, sizeBytes: number, params: RoutingParams): number {
-  const rate = node.loadBytesPerSecond ?? params.defaultLoadBytesPerSecond;
-  return params.loadStartSeconds + sizeBytes / Math.max(1, rate);
+/** The first request ends when the load, its prompt and its answer are done; a load that is late is nearly done. */
+function restSeconds({ node, service }: Facts, { inflight, request, params, now }: Question): number {
+  const { loadSeconds: whole, promptSeconds, answerSeconds } = service;
+  const first = inflight.expectedEnds(node.id, request.model.key)[0];
+  if (first === undefined) return whole * params.loadLeftShare;
+  const rest = (first - now) / 1000 - promptSeconds - answerSeconds;
+  return Math.max(whole * params.leastLeftShare, rest);
 }

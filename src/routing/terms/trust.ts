@@ -5,7 +5,8 @@ import type { RoutingParams } from '../params.ts';
 /**
  * Seconds that stand for doubt. The share of failed requests counts by its square: a rare failure costs little, as the
  * next node in the list takes over within milliseconds, while a node that fails at once, and so looks idle, must not
- * draw the traffic to itself. A stale view costs a little: the node is perhaps as it was.
+ * draw the traffic to itself. A stale view costs a little: the node is perhaps as it was. So does a node that has just
+ * come back: others go before it, until it has its whole share again.
  */
 export function trustSeconds(facts: Facts, params: RoutingParams, now: number): number {
   const { node } = facts;
@@ -16,7 +17,15 @@ export function trustSeconds(facts: Facts, params: RoutingParams, now: number): 
   if (facts.isStuck) seconds += params.suspectSeconds;
   if (facts.isHalfOpen) seconds += params.halfOpenSeconds;
   if (node.isThrottled) seconds += params.throttledSeconds;
+  seconds += params.recoverySeconds * (1 - node.admission);
   return seconds + stalenessSeconds(node, params, now);
+}
+
+/** Nothing speaks against the node: what it was seen to be, it still is. */
+export function isTrusted({ node, isStuck, isHalfOpen }: Facts, params: RoutingParams, now: number): boolean {
+  if (node.status !== 'ready' || isStuck || isHalfOpen) return false;
+  if (node.failureRate > params.toleratedFailures || node.residentAt === undefined) return false;
+  return now - node.residentAt <= params.freshMs;
 }
 
 function stalenessSeconds(node: NodeView, params: RoutingParams, now: number): number {

@@ -5,10 +5,9 @@ import { observe } from '../../../src/fleet/observe.ts';
 import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import { buildSnapshot } from '../../../src/fleet/snapshot.ts';
 import type { FailureReason, FleetSnapshot, NodeRecord, Observation } from '../../../src/fleet/types.ts';
-import { DEFAULT_ROUTING } from '../../../src/routing/params.ts';
 import { rank } from '../../../src/routing/rank.ts';
 import { onDisk, resident, service, spec } from '../fleet/builders.ts';
-import { MODEL, request } from './builders.ts';
+import { MODEL, request, situation } from './builders.ts';
 
 const TICK_MS = 50;
 const SERVICE_MS = 500;
@@ -68,7 +67,10 @@ class Fleet {
 
   #request(tally: Tally): void {
     this.#snapshot = buildSnapshot(this.records.values(), 1, this.now, DEFAULT_HEALTH, this.#snapshot);
-    const { nodes } = rank(request(), this.#snapshot, this.ledger, DEFAULT_ROUTING, this.#random, this.now);
+    const { nodes } = rank(
+      request(),
+      situation(this.#snapshot, { inflight: this.ledger, random: this.#random, now: this.now }),
+    );
     this.#requests += 1;
     const id = `r${this.#requests}`;
     for (const [attempt, { id: node }] of nodes.entries()) {

@@ -6,7 +6,18 @@ import { rejectReason } from '../../../src/routing/filters.ts';
 import { DEFAULT_ROUTING as P } from '../../../src/routing/params.ts';
 import { rank } from '../../../src/routing/rank.ts';
 import type { Inflight, Ranking } from '../../../src/routing/types.ts';
-import { GIB, MODEL, NOW, noChance, node, onDisk, request, resident, running, snapshot } from './builders.ts';
+import {
+  GIB,
+  MODEL,
+  NOW,
+  node,
+  onDisk,
+  request,
+  resident,
+  running,
+  situation,
+  snapshot,
+} from './builders.ts';
 
 /** What a lying node could make of its figures, and what a sane one reports. */
 const figure = (max: number): fc.Arbitrary<number> =>
@@ -77,7 +88,7 @@ const load = fc.dictionary(
 
 function tryRank(nodes: NodeView[], inflight: Inflight, maxAttempts = 3): Ranking | RouterError {
   try {
-    return rank(request(), snapshot(...nodes), inflight, { ...P, maxAttempts }, noChance, NOW);
+    return rank(request(), situation(snapshot(...nodes), { inflight, params: { ...P, maxAttempts } }));
   } catch (error) {
     if (error instanceof RouterError) return error;
     throw error;

@@ -16,6 +16,7 @@ import {
   request,
   resident,
   running,
+  situation,
   snapshot,
   warmNode,
 } from './builders.ts';
@@ -26,7 +27,7 @@ function ranked(
   asked: RouteRequest = request(),
   random = noChance,
 ): Ranking {
-  return rank(asked, snapshot(...nodes), inflight, P, random, NOW);
+  return rank(asked, situation(snapshot(...nodes), { inflight, random }));
 }
 
 const ids = (ranking: Ranking): string[] => ranking.nodes.map(({ id }) => id);
@@ -50,7 +51,10 @@ describe('the order', () => {
 
   it('is warm and idle, warm and busy, loads beside others, must evict', () => {
     const params = { ...P, maxAttempts: 4 };
-    const { nodes } = rank(request(), snapshot(evicts, beside, busy, idle), counts, params, noChance, NOW);
+    const { nodes } = rank(
+      request(),
+      situation(snapshot(evicts, beside, busy, idle), { inflight: counts, params }),
+    );
     expect(nodes.map(({ id, reason, isWarm }) => [id, reason, isWarm])).toEqual([
       ['n1', 'warm_idle', true],
       ['n2', 'warm_busy', true],
@@ -279,7 +283,7 @@ describe('F62: a burst for one cold model', () => {
     const ledger = new LeaseLedger();
     const view = snapshot(...nodes);
     for (let i = 0; i < count; i += 1) {
-      const { nodes: list } = rank(request(), view, ledger, P, noChance, NOW);
+      const { nodes: list } = rank(request(), situation(view, { inflight: ledger }));
       ledger.take(`r${i}`, list[0]?.id ?? '', MODEL, NOW);
     }
     return new Map(nodes.map(({ id }) => [id, ledger.onNode(id)]));
@@ -315,7 +319,7 @@ describe('F68: a node that comes back', () => {
       nodes[0] = warmNode('n1', { slots: 8, admission });
       const view = snapshot(...nodes);
       for (let i = 0; i < 72; i += 1) {
-        const { nodes: list } = rank(request(), view, ledger, P, noChance, NOW);
+        const { nodes: list } = rank(request(), situation(view, { inflight: ledger }));
         ledger.take(`r${i}`, list[0]?.id ?? '', MODEL, NOW);
       }
       return ledger.onNode('n1');

@@ -1,0 +1,45 @@
+import type { ModelKey } from '../fleet/types.ts';
+import type { RouteRequest } from '../request/types.ts';
+import type { Situation } from './types.ts';
+
+/** One decision's input, and what of it is the same for all nodes: looked up once. */
+export interface Question extends Situation {
+  readonly request: RouteRequest;
+  /** Requests in the line that are due before this one, for each node that has the model in memory. */
+  readonly aheadEach: number;
+  /** Nodes that load the model at present. */
+  readonly loads: number;
+  /** How badly other models are wanted, by model. */
+  readonly wanted: Map<ModelKey, Wanted>;
+}
+
+/** How badly a model is wanted in memory. */
+export interface Wanted {
+  readonly perSecond: number;
+  readonly isWaitedFor: boolean;
+}
+
+export function questionOf(request: RouteRequest, situation: Situation, loads: number): Question {
+  const { snapshot, waiting } = situation;
+  const { key } = request.model;
+  const ahead = waiting.ahead(key);
+  const serving = ahead > 0 ? (snapshot.byModel.candidates(key)?.warm.length ?? 0) + loads : 0;
+  return {
+    ...situation,
+    request,
+    aheadEach: ahead > 0 ? ahead / Math.max(1, serving) : 0,
+    loads,
+    wanted: new Map(),
+  };
+}
+
+export function wantedOf(question: Question, key: ModelKey): Wanted {
+  let wanted = question.wanted.get(key);
+  if (wanted === undefined) {
+    const { demand, waiting, now } = question;
+    const perSecond = demand.perSecond(key, now);
+    wanted = { perSecond: perSecond > 0 ? perSecond : 0, isWaitedFor: waiting.ahead(key) > 0 };
+    question.wanted.set(key, wanted);
+  }
+  return wanted;
+}
