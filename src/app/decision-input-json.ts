@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Candidates, FleetSnapshot, ModelKey, ModelNodes, NodeId, NodeView } from '../fleet/types.ts';
+import type { Ranking } from '../routing/types.ts';
 import { type DecisionInput, replayDecision } from './decision-inputs.ts';
 
 /** A decision that looked at more nodes than that is not written down. */
@@ -79,10 +80,16 @@ export function inputFromJson(text: string): DecisionInput {
   return { request, situation: { snapshot, params, now, tape } };
 }
 
-/** Whether a decision made from nothing but its input, written down and read again, comes out the same; undefined: too large. */
-export function isReproducible(input: DecisionInput, ranking: unknown): boolean | undefined {
+/**
+ * Whether a decision made from nothing but its input, written down and read again, comes out the same; undefined: too large.
+ * The list that was tried may have been shorter than the ranking.
+ */
+export function isReproducible(input: DecisionInput, ranking: Ranking): boolean | undefined {
   const text = inputToJson(input);
-  return text === undefined ? undefined : isDeepStrictEqual(replayDecision(inputFromJson(text)), ranking);
+  if (text === undefined) return undefined;
+  const again = replayDecision(inputFromJson(text));
+  const nodes = again.nodes.slice(0, ranking.nodes.length);
+  return isDeepStrictEqual({ ...again, nodes }, ranking);
 }
 
 class WrittenModels extends Map<ModelKey, readonly NodeView[]> implements ModelNodes {
