@@ -6,7 +6,7 @@ import type { AgentSettings } from '../agent/settings.ts';
 import { formatOrigin } from '../app/host-port.ts';
 import { parseNodeUrl } from '../config/node-url.ts';
 import { readBounded } from '../config/read-bounded.ts';
-import { TOKEN } from '../config/schema.ts';
+import { TOKEN } from '../config/schema-nodes.ts';
 import { type AgentFlags, parseInterval } from './agent-options.ts';
 import { SEARCH } from './agent-search.ts';
 

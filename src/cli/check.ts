@@ -50,7 +50,7 @@ function warningsOf(config: Config): string[] {
 
 /** What would run, tokens and passwords left out. */
 function summary(config: Config) {
-  const { nodes, adminToken, store, agents, ...settings } = config;
+  const { nodes, adminToken, store, agents, clients, ...settings } = config;
   const { password, ...storeSettings } = store;
   const { joinToken, ...agentSettings } = agents;
   return {
@@ -59,6 +59,7 @@ function summary(config: Config) {
     grpc: grpcBind(config),
     store: { ...storeSettings, hasPassword: password !== undefined },
     agents: { ...agentSettings, hasJoinToken: joinToken !== undefined },
+    clients: clients.map(({ key: _, ...client }) => client),
     nodes: nodes.map(({ token, url, ...node }) => ({
       ...node,
       url: urlText(url),
@@ -77,6 +78,7 @@ function report(config: Config, warnings: readonly string[], paint: Paint, width
     ...sharing(config),
     ['nodes', String(config.nodes.length)],
     ...growth(config),
+    ...requests(config),
   ];
   const facts = lines.map(([name, value]) => `  ${paint('dim', name.padEnd(15))} ${displayText(value)}`);
   const parts = [paint('green', 'The configuration is valid. It would run:'), '', ...facts, ''];
@@ -112,6 +114,15 @@ function growth({ agents, discovery }: Config): [string, string][] {
   }
   const sources = discovery.sources.map(sourceText);
   if (sources.length > 0) lines.push(['discovery', `${sources.join(', ')}; trust: ${discovery.trust}`]);
+  return lines;
+}
+
+/** Who is known, and by which other names models are asked for. */
+function requests({ clients, models }: Config): [string, string][] {
+  const lines: [string, string][] = [];
+  if (clients.length > 0) lines.push(['known clients', clients.map(({ name }) => name).join(', ')]);
+  const names = Object.keys(models);
+  if (names.length > 0) lines.push(['aliases', names.join(', ')]);
   return lines;
 }
 

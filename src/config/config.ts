@@ -11,13 +11,20 @@ export type AgentsConfig = Readonly<Omit<Settings['agents'], 'joinTokenFile'>>;
 /** Paths in it are absolute. */
 export type DiscoveryConfig = Readonly<Settings['discovery']>;
 
+/** `key` is resolved: never print it. */
+export type ClientConfig = Readonly<Omit<Settings['clients'][number], 'key' | 'keyFile'>> & {
+  readonly key: string;
+};
+
 /** The whole configuration, valid and complete. Durations in milliseconds, sizes in bytes. */
 export type Config = Readonly<
-  Omit<Settings, 'nodes' | 'stateDir' | 'store' | 'agents' | 'adminTokenFile'>
+  Omit<Settings, 'nodes' | 'stateDir' | 'store' | 'agents' | 'clients' | 'adminTokenFile'>
 > & {
   readonly nodes: readonly NodeSpec[];
   /** Absolute. */
   readonly stateDir: string;
   readonly store: StoreConfig;
   readonly agents: AgentsConfig;
+  /** Names and keys are unique. */
+  readonly clients: readonly ClientConfig[];
 };

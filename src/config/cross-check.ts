@@ -1,5 +1,6 @@
 import type { Listener } from '../app/destination.ts';
 import { formatHostPort } from '../app/host-port.ts';
+import { checkRequests } from './check-requests.ts';
 import {
   type GrpcAddress,
   grpcAddress,
@@ -82,6 +83,7 @@ export function crossCheck(raw: Readonly<Record<string, unknown>>, partial: Part
     });
   }
   checkReplicas(raw.replicas, partial.grpc, problems);
+  problems.push(...checkRequests(raw));
   return problems;
 }
 

@@ -30,7 +30,16 @@ const SETTLED_AT_START: readonly (keyof Config)[] = [
   'origins',
   'envoy',
 ];
-const HOT: readonly (keyof Config)[] = ['poll', 'health', 'routing', 'discovery', 'adminToken'];
+const HOT: readonly (keyof Config)[] = [
+  'poll',
+  'health',
+  'routing',
+  'discovery',
+  'adminToken',
+  'rewrites',
+  'models',
+  'decisions',
+];
 
 /**
  * Compares two valid configurations. `knownCas` are the CA files that Envoy's bootstrap names: a node that needs
@@ -57,6 +66,15 @@ export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet
   needsRestart.push(...changedPaths('agents', agents, next.agents));
   hot.push(...changedPaths('agents', previous.agents, agents));
 
+  // Envoy was told at start how long a request may wait, and whether clients' keys are looked at.
+  const maxWait = Math.min(previous.waiting.maxWait, next.waiting.maxWait);
+  const waiting = { ...next.waiting, maxWait };
+  needsRestart.push(...changedPaths('waiting', waiting, next.waiting));
+  hot.push(...changedPaths('waiting', previous.waiting, waiting));
+  const clients = previous.clients.length === 0 ? previous.clients : next.clients;
+  needsRestart.push(...changedPaths('clients', clients, next.clients));
+  hot.push(...changedPaths('clients', previous.clients, clients));
+
   const { grpc: _, ...rest } = next;
   const settled = Object.fromEntries(SETTLED_AT_START.map((key) => [key, previous[key]]));
   // `settled` holds the previous value of each key in SETTLED_AT_START, so the sum has Config's shape.
@@ -64,6 +82,8 @@ export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet
     ...rest,
     ...settled,
     agents,
+    waiting,
+    clients,
     log: { level: next.log.level, format: previous.log.format },
     nodes,
   } as Config;

@@ -6,7 +6,7 @@ import type { Environment } from './overrides.ts';
 import { ConfigError, describeIssues, formatPath, MAX_PROBLEMS, type Problem } from './problem.ts';
 import { readBounded } from './read-bounded.ts';
 import { expandTokens, type NodeContext, resolveNodes } from './resolve-nodes.ts';
-import { MAX_NODES, nodeSchema } from './schema.ts';
+import { MAX_NODES, nodeSchema } from './schema-nodes.ts';
 import { isSection } from './section-context.ts';
 import { parseYaml } from './yaml-document.ts';
 

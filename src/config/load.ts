@@ -10,10 +10,12 @@ import { ConfigError, describeIssues, formatPath, MAX_PROBLEMS, type Path, type 
 import { readBounded } from './read-bounded.ts';
 import { secretOf } from './read-secret.ts';
 import { GUARD_TOKEN_RULE, resolveAgents } from './resolve-agents.ts';
+import { resolveClientKeys, toClients } from './resolve-clients.ts';
 import { checkDiscovery, resolveSource } from './resolve-discovery.ts';
 import { expandTokens, type NodeExtras, resolveNodes } from './resolve-nodes.ts';
 import { resolveStore } from './resolve-store.ts';
-import { type NodeInput, settingsSchema } from './schema.ts';
+import { type Settings, settingsSchema } from './schema.ts';
+import type { NodeInput } from './schema-nodes.ts';
 import { asRecord, SectionContext } from './section-context.ts';
 import { parseYaml, type YamlDocument } from './yaml-document.ts';
 
@@ -69,6 +71,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const store = await resolveStore(raw.store, env, context);
   const agents = await resolveAgents(raw.agents, context);
   const adminToken = await secretOf(raw, [], 'adminToken', GUARD_TOKEN_RULE, context);
+  const clientKeys = await resolveClientKeys(raw.clients, context);
   checkDiscovery(raw.discovery, context);
   problems.push(...crossCheck(raw, partial), ...expanded.problems, ...nodes.problems, ...context.problems);
   if (problems.length > 0 || !parsed.success) throw new ConfigError(places.name, places.lines(problems));
@@ -83,6 +86,8 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
     nodes: settings.nodes.map((node, index) => toSpec(node, nodes.extras[index])),
     store: { ...storeSettings, ...store },
     agents: { ...agentSettings, ...agents },
+    clients: toClients(settings.clients, clientKeys),
+    decisions: resolveDecisions(settings.decisions, context),
     discovery: { ...discovery, sources: discovery.sources.map((source) => resolveSource(source, context)) },
     ...(adminToken === undefined ? {} : { adminToken }),
   };
@@ -144,7 +149,7 @@ function expandSecrets(
   context: SectionContext,
 ): Record<string, unknown> {
   const result: Record<string, unknown> = { ...merged };
-  const expand = (path: readonly string[], value: unknown): unknown =>
+  const expand = (path: Path, value: unknown): unknown =>
     typeof value !== 'string' || context.isOverridden(path)
       ? value
       : expandVariables(value, env, (message) => context.fail(path, message));
@@ -155,8 +160,18 @@ function expandSecrets(
     const fields = asRecord(merged[section]);
     if (key in fields) result[section] = { ...fields, [key]: expand([section, key], fields[key]) };
   }
+  if (Array.isArray(merged.clients))
+    result.clients = merged.clients.map((client: unknown, index) => {
+      const fields = asRecord(client);
+      return 'key' in fields ? { ...fields, key: expand(['clients', index, 'key'], fields.key) } : client;
+    });
   if ('adminToken' in merged) result.adminToken = expand(['adminToken'], merged.adminToken);
   return result;
+}
+
+function resolveDecisions(decisions: Settings['decisions'], context: SectionContext): Config['decisions'] {
+  const record = context.pathOf(decisions.record);
+  return record === undefined ? decisions : { ...decisions, record };
 }
 
 export function toSpec(node: NodeInput, extras: NodeExtras | undefined): NodeSpec {

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { parseDiscoverFlag, parseEndpointFlag } from './discover-flag.ts';
+import { parseClientFlag, parseMap } from './map-flag.ts';
 import { parseNodeFlag } from './node-flag.ts';
 import type { Path } from './problem.ts';
 import { KNOWN_KEYS } from './schema.ts';
@@ -51,8 +52,11 @@ const NUMBERS = new Set([
   'envoy.concurrency',
   'agents.maxNodes',
   'discovery.maxNodes',
+  'waiting.maxRequests',
+  'rewrites.numCtxMax',
+  'rewrites.preloadsPerMinute',
 ]);
-const BOOLEANS = new Set(['responseHeaders', 'store.tls', 'agents.allowLoopback']);
+const BOOLEANS = new Set(['responseHeaders', 'store.tls', 'agents.allowLoopback', 'waiting.trustHeaders']);
 /** What names a file starts where the program does, not where the configuration file lies. */
 const FILES = new Set([
   'adminTokenFile',
@@ -61,6 +65,7 @@ const FILES = new Set([
   'agents.joinTokenFile',
   'agents.tlsCert',
   'agents.tlsKey',
+  'decisions.record',
 ]);
 /** How each entry of a list is written, separated by blanks or commas. */
 const LISTS: Readonly<Record<string, (word: string) => unknown>> = {
@@ -70,8 +75,27 @@ const LISTS: Readonly<Record<string, (word: string) => unknown>> = {
   'store.sentinels': parseEndpointFlag,
   'store.clusterNodes': parseEndpointFlag,
   'discovery.sources': parseSource,
+  'rewrites.numCtxBuckets': numberOr,
 };
-const SECTIONS = ['poll', 'health', 'routing', 'limits', 'log', 'envoy', 'store', 'agents', 'discovery'];
+/** What has names of its own: each is written NAME=VALUE, separated by blanks. */
+const MAPS: Readonly<Record<string, (value: string) => unknown>> = {
+  models: (value) => value.split(',').filter((model) => model !== ''),
+  'waiting.classes': (value) => value,
+};
+const SECTIONS = [
+  'poll',
+  'health',
+  'routing',
+  'limits',
+  'log',
+  'envoy',
+  'store',
+  'agents',
+  'discovery',
+  'waiting',
+  'rewrites',
+  'decisions',
+];
 
 /** Every environment variable that is read, with the setting that it sets: WARMPATH_POLL_INTERVAL is poll.interval. */
 export const ENVIRONMENT: ReadonlyMap<string, Path> = new Map(
@@ -112,11 +136,19 @@ function fromText(path: Path, text: string): unknown {
   const key = path.join('.');
   const entry = LISTS[key];
   if (entry !== undefined) return words(text).map(entry);
+  // Not at commas: a key may have them.
+  if (key === 'clients') return text.split(/\s+/).map(parseClientFlag);
+  const entryOfMap = MAPS[key];
+  if (entryOfMap !== undefined) return parseMap(text, entryOfMap);
   if (FILES.has(key)) return resolve(text);
   if (BOOLEANS.has(key))
     return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
   if (NUMBERS.has(key) && /^\d{1,9}(?:\.\d{1,9})?$/.test(text)) return Number(text);
   return text;
+}
+
+function numberOr(word: string): unknown {
+  return /^\d{1,10}$/.test(word) ? Number(word) : word;
 }
 
 function parseSource(word: string): unknown {

@@ -62,10 +62,11 @@ function unknownKey(key: string, path: Path, section: unknown): string {
 }
 
 /** Settings whose value no message quotes; a URL may hold a password that does not belong there. */
-const SECRETS: ReadonlySet<unknown> = new Set(['token', 'url', 'password', 'joinToken', 'adminToken']);
+const SECRETS: ReadonlySet<unknown> = new Set(['token', 'url', 'password', 'joinToken', 'adminToken', 'key']);
 
 function withInput(message: string, input: unknown, path: Path): string {
-  if (SECRETS.has(path.at(-1)) && typeof input !== 'object' && input !== undefined) return message;
+  const isSecret = SECRETS.has(path.at(-1)) || path.at(-2) === 'clients';
+  if (isSecret && typeof input !== 'object' && input !== undefined) return message;
   return message.startsWith('expected') && !message.includes(', got ')
     ? `${message}, got ${shown(input)}`
     : message;

@@ -1,11 +1,11 @@
 import { keyPairProblem } from './certificates.ts';
 import { type SecretRule, secretOf } from './read-secret.ts';
-import { JOIN_TOKEN } from './schema.ts';
+import { GUARD_TOKEN } from './schema-values.ts';
 import { asRecord, type SectionContext } from './section-context.ts';
 
 /** Tokens that let somebody in: too long to be guessed. */
 export const GUARD_TOKEN_RULE: SecretRule = {
-  pattern: JOIN_TOKEN,
+  pattern: GUARD_TOKEN,
   what: 'one token of 16 or more visible ASCII characters',
 };
 

@@ -8,7 +8,7 @@ import { deriveNodeName } from './node-url.ts';
 import type { Environment } from './overrides.ts';
 import type { Problem } from './problem.ts';
 import { readSecret, TOKEN_RULE } from './read-secret.ts';
-import { nodeKeys } from './schema.ts';
+import { nodeKeys } from './schema-nodes.ts';
 import { asRecord } from './section-context.ts';
 
 export interface NodeContext {

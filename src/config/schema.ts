@@ -1,82 +1,21 @@
 import * as z from 'zod';
-import type { NodeUrl } from '../fleet/types.ts';
 import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
-import { modelKey } from '../request/model-name.ts';
-import { SHADOW_POLICIES } from '../routing/rivals/names.ts';
-import { REQUEST_CLASSES } from '../waiting/types.ts';
 import { duration } from './duration.ts';
-import { gpuMetricsUrl } from './gpu-metrics-url.ts';
 import { grpcAddress, hostPort } from './host-port.ts';
-import { parseNodeUrl } from './node-url.ts';
 import { portRange } from './port-range.ts';
+import { gpuMetricsKeys, MAX_NODES, nodeKeys, nodeSchema } from './schema-nodes.ts';
+import {
+  clientKeys,
+  clientsSchema,
+  decisionsKeys,
+  modelsSchema,
+  rewriteKeys,
+  routingKeys,
+  waitingKeys,
+} from './schema-requests.ts';
+import { flag, guardToken, number, oneOf, section, text, whole } from './schema-values.ts';
 import { shown } from './shown.ts';
 import { size } from './size.ts';
-
-export const MAX_NODES = 10_000;
-const NAME = /^[A-Za-z0-9._-]{1,64}$/;
-const NAME_RULE = '1 to 64 letters, digits, dots, dashes or underscores';
-
-const text = (what: string) =>
-  z.string(`expected ${what}`).min(1, `expected ${what}, got ""`).max(4_096, 'is too long');
-const number = (what: string, min: number, max: number) =>
-  z.number(`expected ${what}`).min(min, `expected ${what}`).max(max, `expected ${what}`);
-const whole = (min: number, max: number) => {
-  const what = `expected a whole number from ${min} to ${max}`;
-  return z.int(what).min(min, what).max(max, what);
-};
-const flag = z.boolean('expected true or false');
-
-/** A token travels in a header: visible ASCII without blanks. `${VAR}` has been replaced before. */
-export const TOKEN = /^[\x21-\x7e]{1,4096}$/;
-
-const gpuMetricsKeys = {
-  url: gpuMetricsUrl,
-  /** Only samples with these labels are this node's. */
-  match: z
-    .record(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'is no name of a Prometheus label'),
-      z
-        .string('expected a text; put numbers and true or false in quotes')
-        .max(256, 'has more than 256 characters'),
-      'expected a section of LABEL: VALUE',
-    )
-    .refine((labels) => Object.keys(labels).length <= 16, 'has more than 16 labels')
-    .prefault({}),
-  interval: duration({ min: '500ms', max: '10m' }).prefault('5s'),
-};
-export const nodeKeys = {
-  name: z.string('expected a name').regex(NAME, `expected ${NAME_RULE}`).optional(),
-  url: z.string('expected a URL such as "http://gpu1:11434"').transform((value, context): NodeUrl => {
-    const result = parseNodeUrl(value);
-    if ('url' in result) return result.url;
-    context.issues.push({ code: 'custom', message: result.problem, input: value });
-    return z.NEVER;
-  }),
-  token: z
-    .string('expected a text')
-    .regex(TOKEN, 'expected visible ASCII characters without blanks')
-    .optional(),
-  tokenFile: text('a path').optional(),
-  tlsCa: text('a path').optional(),
-  slots: whole(1, 4_096).optional(),
-  vram: size({ min: '1MiB', max: '1024TiB' }).optional(),
-  labels: z
-    .record(
-      z.string().regex(NAME, `a label's key has ${NAME_RULE}`),
-      z
-        .string('expected a text; put numbers and true or false in quotes')
-        .max(256, 'has more than 256 characters'),
-      'expected a section of KEY: VALUE',
-    )
-    .refine((labels) => Object.keys(labels).length <= 64, 'has more than 64 labels')
-    .prefault({}),
-  weight: number('a number from 0.01 to 100', 0.01, 100).prefault(1),
-  drain: flag.prefault(false),
-  gpuMetrics: z.strictObject(gpuMetricsKeys, 'expected a section with a "url"').optional(),
-};
-export const nodeSchema = z.strictObject(nodeKeys, 'expected a section with a "url"');
-/** A node as the file has it, each value valid by itself. */
-export type NodeInput = z.output<typeof nodeSchema>;
 
 const pollKeys = {
   interval: duration({ min: '100ms', max: '5m' }).prefault('1s'),
@@ -93,66 +32,6 @@ const healthKeys = {
   readmitMax: duration({ min: '0s', max: '24h' }).prefault('300s'),
   slowStart: duration({ min: '0s', max: '1h' }).prefault('30s'),
 };
-const routingKeys = {
-  maxAttempts: whole(1, 20).prefault(3),
-  firstByteTimeout: duration({ min: '100ms', max: '24h' }).prefault('60s'),
-  loadTimeout: duration({ min: '100ms', max: '24h' }).prefault('5m'),
-  answerTimeout: duration({ min: '1s', max: '24h' }).prefault('10m'),
-  defaultLoadRate: size({ min: '1MiB', max: '1TiB', suffix: '/s' }).prefault('500MiB'),
-  /** A second policy, asked beside the first about every request: what it would have cost is told, nothing follows from it. */
-  shadow: oneOf(SHADOW_POLICIES).optional(),
-};
-const requestClass = oneOf(REQUEST_CLASSES);
-const waitingKeys = {
-  /** How long a request may wait for a free slot where its client does not say; 0s: nobody waits here, the nodes queue. */
-  maxWait: duration({ min: '0s', max: '1h' }).prefault('30s'),
-  /** Requests in the line at once; further ones are refused. */
-  maxRequests: whole(1, 100_000).prefault(1_000),
-  /** Memory that their bodies may take. */
-  maxBytes: size({ min: '1MiB', max: '64GiB' }).prefault('256MiB'),
-  /** So long in the line counts as much as one class. */
-  ageing: duration({ min: '100ms', max: '1h' }).prefault('10s'),
-  defaultClass: requestClass.prefault('normal'),
-  /** By path, for callers that nothing else is known of. */
-  classes: z
-    .partialRecord(
-      z.enum(
-        INFERENCE_ENDPOINTS.map(({ path }) => path),
-        'is no inference path',
-      ),
-      requestClass,
-      'expected a section of PATH: CLASS',
-    )
-    .prefault({}),
-  /** Whether callers may say `x-warmpath-class` and `x-warmpath-deadline` themselves. */
-  trustHeaders: flag.prefault(true),
-};
-const rewriteKeys = {
-  /** `pin`: a context that fits into the one in memory is set to that, and a larger one goes to the next of `numCtxBuckets`. */
-  numCtx: oneOf(['pin', 'off']).prefault('pin'),
-  numCtxBuckets: z
-    .array(whole(1, 2 ** 30), 'expected a list of contexts, in tokens')
-    .max(32, 'has more than 32 entries')
-    .prefault([]),
-  /** Contexts beyond it are cut down to it. */
-  numCtxMax: whole(1, 2 ** 30).optional(),
-  /** Requests that keep the model for less time than that keep it so long, and those for more, so long. */
-  keepAliveMin: duration({ min: '0s', max: '8760h' }).optional(),
-  keepAliveMax: duration({ min: '1s', max: '8760h' }).optional(),
-  /** Who may unload a model (`keep_alive: 0`). */
-  unload: oneOf(['privileged', 'anyone']).prefault('privileged'),
-  /** What becomes of num_gpu, main_gpu, num_thread, num_batch, use_mmap and their like from callers without privilege. */
-  runnerOptions: oneOf(['pass', 'strip', 'deny']).prefault('pass'),
-};
-const decisionsKeys = {
-  /** Decisions and how they ended are appended here, one JSON document a line, for `warmpath simulate --replay`. No prompts. */
-  record: text('a path').optional(),
-  /** The file is begun anew beyond this; one earlier file is kept. */
-  maxBytes: size({ min: '1MiB', max: '64GiB' }).prefault('256MiB'),
-};
-const modelName = z
-  .string('expected the name of a model')
-  .refine((name) => modelKey(name) !== undefined, 'is no name of a model');
 const limitsKeys = { body: size({ min: '1KiB', max: '1GiB' }).prefault('64MiB') };
 const logKeys = {
   level: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).prefault('info'),
@@ -197,19 +76,6 @@ const storeKeys = {
     .max(1_024, 'has more than 1024')
     .prefault([]),
   commandTimeout: duration({ min: '5ms', max: '10s' }).prefault('250ms'),
-};
-/** Short ones could be guessed over the network. */
-export const JOIN_TOKEN = /^[\x21-\x7e]{16,4096}$/;
-export const JOIN_TOKEN_RULE = 'expected 16 or more visible ASCII characters without blanks';
-const guardToken = z.string('expected a text').regex(JOIN_TOKEN, JOIN_TOKEN_RULE);
-/** A caller that is known by the key that it sends as bearer token. */
-const clientKeys = {
-  name: z.string('expected a name').regex(NAME, `expected ${NAME_RULE}`),
-  key: guardToken.optional(),
-  keyFile: text('a path').optional(),
-  class: requestClass.optional(),
-  /** May unload models and set runner options. */
-  privileged: flag.prefault(false),
 };
 const agentsKeys = {
   /** Where agents report to; undefined: nowhere. */
@@ -326,25 +192,8 @@ export const settingsKeys = {
   discovery: section(discoveryKeys),
   waiting: section(waitingKeys),
   rewrites: section(rewriteKeys),
-  /** Names that clients may ask for, and the models that serve them, best first. */
-  models: z
-    .record(
-      modelName,
-      z.union(
-        [modelName.transform((name) => [name]), z.array(modelName).min(1).max(8)],
-        'expected a model or a list of models, best first',
-      ),
-      'expected a section of ALIAS: MODELS',
-    )
-    .refine((models) => Object.keys(models).length <= 1_000, 'has more than 1000 names')
-    .prefault({}),
-  clients: z
-    .array(
-      z.strictObject(clientKeys, 'expected a section with "name" and "key"'),
-      'expected a list of clients',
-    )
-    .max(1_000, 'has more than 1000 clients')
-    .prefault([]),
+  models: modelsSchema,
+  clients: clientsSchema,
   decisions: section(decisionsKeys),
 };
 export const settingsSchema = z.strictObject(settingsKeys, 'expected a section of KEY: VALUE');
@@ -367,6 +216,7 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['agents', Object.keys(agentsKeys)],
   ['discovery', Object.keys(discoveryKeys)],
   ['waiting', Object.keys(waitingKeys)],
+  ['waiting.classes', INFERENCE_ENDPOINTS.map(({ path }) => path)],
   ['rewrites', Object.keys(rewriteKeys)],
   ['clients', Object.keys(clientKeys)],
   ['decisions', Object.keys(decisionsKeys)],
@@ -374,16 +224,3 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
     ([kind, keys]) => [`discovery.sources:${kind}`, Object.keys(keys)] as const,
   ),
 ]);
-
-function section<Shape extends z.ZodRawShape>(shape: Shape) {
-  // `{}` lacks no key: every key of a section has a default or is optional.
-  return z
-    .strictObject(shape, 'expected a section of KEY: VALUE')
-    .prefault({} as z.input<z.ZodObject<Shape>>);
-}
-
-function oneOf<const Words extends readonly [string, ...string[]]>(words: Words) {
-  return z.enum(words, {
-    error: (issue) => `expected one of ${words.join(', ')}, got ${shown(issue.input)}`,
-  });
-}

@@ -1,4 +1,5 @@
 import type { PromptPrefix } from '../request/types.ts';
+import type { ModelAbilities, ToldAbilities } from './model-abilities.ts';
 
 /** A node's configured name; every part of Warmpath knows a node by it. Addresses may change, the id does not. */
 export type NodeId = string;
@@ -42,7 +43,7 @@ export interface NodeUrl {
 }
 
 /** A model in a node's /api/tags: on disk, perhaps not in memory. */
-export interface ModelOnDisk {
+export interface ModelOnDisk extends ModelAbilities {
   readonly key: ModelKey;
   /** As the node writes it. */
   readonly name: string;
@@ -50,10 +51,6 @@ export interface ModelOnDisk {
   readonly sizeBytes: number;
   readonly modifiedAt: string;
   readonly details: ModelDetails;
-  /** What the model can do (`completion`, `vision`, `tools`, `embedding`, ...); undefined: not asked yet, or not told. */
-  readonly capabilities?: readonly string[] | undefined;
-  /** The longest context that it was trained for, in tokens: Ollama cuts larger ones down to it. Known with `capabilities`. */
-  readonly trainedContext?: number | undefined;
 }
 
 /** Ollama's own `details` object, with the known fields only. */
@@ -176,13 +173,7 @@ export type Observation =
     }
   | { readonly kind: 'tags'; readonly models: readonly ModelOnDisk[]; readonly rttMs: number }
   | { readonly kind: 'version'; readonly version: string }
-  /** What /api/show says of one model, known by its digest. */
-  | {
-      readonly kind: 'capabilities';
-      readonly digest: string;
-      readonly capabilities: readonly string[];
-      readonly trainedContext?: number | undefined;
-    }
+  | ({ readonly kind: 'capabilities'; readonly digest: string } & ToldAbilities)
   | { readonly kind: 'gpu'; readonly report: GpuReport }
   /** Replaces all drains of the node; `configured` is not among them. */
   | { readonly kind: 'drains'; readonly drains: ReadonlyMap<DrainCause, Drain> }
@@ -205,6 +196,8 @@ export interface ServiceTimes {
   readonly cachedBytes?: number | undefined;
   /** Earlier requests on the node and model that were still running when this answer began: it did not wait for them. */
   readonly servedBeside?: number | undefined;
+  /** Requests of ours for other models on the node when this one was sent: a load then may have waited for them. */
+  readonly besideOthers?: number | undefined;
   /** Unix ms at which the request ended. */
   readonly endedAt?: number | undefined;
   /** Hashes of the prompt's beginnings, which the node's cache now holds. */
@@ -212,6 +205,7 @@ export interface ServiceTimes {
   /** Requests of ours on the node and model when this one was sent, itself included. */
   readonly concurrency: number;
   readonly wasWarm: boolean;
+  /** From when it was sent; undefined where the first byte comes with the whole answer. */
   readonly firstByteMs: number | undefined;
   readonly totalMs: number;
   readonly loadMs: number | undefined;

@@ -55,6 +55,26 @@ describe('without a file', () => {
       replicas: [],
       agents: { maxNodes: 1_000, allowLoopback: false },
       discovery: { trust: 'token', sources: [], maxNodes: 1_000 },
+      waiting: {
+        maxWait: 30_000,
+        maxRequests: 1_000,
+        maxBytes: 256 * MiB,
+        ageing: 10_000,
+        defaultClass: 'normal',
+        classes: {},
+        trustHeaders: true,
+      },
+      rewrites: {
+        numCtx: 'pin',
+        numCtxBuckets: [],
+        keepAliveMax: 86_400_000,
+        unload: 'privileged',
+        runnerOptions: 'pass',
+        preloadsPerMinute: 30,
+      },
+      models: {},
+      clients: [],
+      decisions: { maxBytes: 256 * MiB },
     });
   });
 
@@ -263,12 +283,19 @@ describe('warmpath.example.yaml', () => {
 
   it('is valid with its examples taken in, and shows every setting there is', async () => {
     const secrets = { GPU2_TOKEN: 'sesame', REDIS_PASSWORD: 'open', WARMPATH_JOIN_TOKEN: 'joinjoinjoinjoin' };
-    const examples = { ...env, ...secrets, WARMPATH_OPERATOR_TOKEN: 'adminadminadmin!' };
+    const examples = {
+      ...env,
+      ...secrets,
+      WARMPATH_OPERATOR_TOKEN: 'adminadminadmin!',
+      CHAT_KEY: 'chatchatchatchat',
+    };
     const known =
-      'grpc|stateDir|path|concurrency|adminToken|url|kind|username|password|tls|listen|joinToken|sources';
+      'grpc|stateDir|path|concurrency|adminToken|url|kind|username|password|tls|listen|joinToken|sources|shadow|classes|' +
+      'numCtxMax|keepAliveMin|models|clients|record';
     const all = text
       .replace(new RegExp(`^( *)# ((?:${known}): |sources:)`, 'gm'), '$1$2')
-      .replace(/^( *)# {3}- \{/gm, '$1  - {');
+      .replace(/^( *)# {3}- \{/gm, '$1  - {')
+      .replace('keyFile: admin-key', 'key: keykeykeykeykeykey');
     const { config } = await loadText(all, { env: examples });
     expect(config.envoy).toEqual({ path: '/usr/local/bin/envoy', concurrency: 4, drainTime: 30_000 });
     expect(config.store).toMatchObject({ kind: 'redis', url: 'rediss://cache.lan:6379/0', password: 'open' });
@@ -276,6 +303,10 @@ describe('warmpath.example.yaml', () => {
     expect(config.discovery.sources.map(({ kind }) => kind).sort()).toEqual(
       ['dns', 'file', 'kubernetes', 'localhost', 'mdns'].sort(),
     );
+    expect(config.routing.shadow).toBe('least-in-flight');
+    expect(config.rewrites).toMatchObject({ numCtxMax: 65_536, keepAliveMin: 300_000 });
+    expect(config.models['gpt-4o']).toEqual(['qwen3:32b', 'llama3.1:8b']);
+    expect(config.clients.map(({ key }) => key)).toEqual(['chatchatchatchat', 'keykeykeykeykeykey']);
     // Alternatives of one another cannot all be taken in.
     for (const path of ENVIRONMENT.values())
       expect(all).toMatch(new RegExp(`^ *(?:# )?${path.at(-1)}:`, 'm'));
