@@ -14,6 +14,10 @@ export type ErrorCode =
   | 'model_not_found'
   | 'no_node'
   | 'query_of_death'
+  /** The waiting line has no place left. */
+  | 'line_full'
+  /** No slot came, or will come, within the time that the request may wait. */
+  | 'no_slot_in_time'
   | 'internal';
 
 /** A refusal that the client is told of. `message` is shown to the client: no addresses, no causes, no long echoes. */

@@ -7,13 +7,18 @@ import { skipPlainBytes, skipPlainWords, wordView } from './string-text.ts';
 export type JsonKind = 'string' | 'number' | 'object' | 'array' | 'true' | 'false' | 'null';
 
 /**
- * Hears of what stands near the top of a document. `depth` is 1 inside the outermost object and 2 inside its members;
- * deeper tokens are checked and not reported. Ranges exclude a string's quotes and are still escaped; objects and
- * arrays are reported where they open.
+ * Hears of a document's tokens. `depth` is 0 for the outermost object, 1 inside it and 2 inside its members. Ranges
+ * exclude a string's quotes and are still escaped.
  */
 export interface JsonSink {
+  /** Every key. */
   key(bytes: Uint8Array, depth: number, start: number, end: number): void;
+  /** Every string, and down to depth 2 all other values; objects and arrays where they open. */
   value(bytes: Uint8Array, depth: number, kind: JsonKind, start: number, end: number): void;
+  /** An object or array that was reported ends before `end`. */
+  closed(bytes: Uint8Array, depth: number, end: number): void;
+  /** All text before `pos` was read and no string is open there. Called at the end of a slice. */
+  passed(bytes: Uint8Array, pos: number): void;
 }
 
 /** Strings whose middle was cut out (see scan-bones.ts); a body read whole has none. */
@@ -103,6 +108,7 @@ export class JsonLexer {
       }
     }
     this.#pos = pos;
+    if (this.#state !== STRING) this.#sink.passed(bytes, pos);
     if (pos < bytes.length) return false;
     if (this.#state !== DONE) throw invalidJson('unexpected end', pos);
     return true;
@@ -112,12 +118,12 @@ export class JsonLexer {
     switch (this.#state) {
       case AFTER_VALUE:
         if (byte === COMMA) this.#state = this.#isInObject() ? KEY : VALUE;
-        else this.#close(byte, pos);
+        else this.#close(bytes, byte, pos);
         return pos + 1;
       case FIRST_KEY:
       case KEY:
         if (byte === QUOTE) this.#openString(pos, true);
-        else if (this.#state === FIRST_KEY) this.#close(byte, pos);
+        else if (this.#state === FIRST_KEY) this.#close(bytes, byte, pos);
         else throw unexpected(pos);
         return pos + 1;
       case AFTER_KEY:
@@ -126,7 +132,7 @@ export class JsonLexer {
         return pos + 1;
       case FIRST_VALUE:
         if (byte === CLOSE_ARRAY) {
-          this.#close(byte, pos);
+          this.#close(bytes, byte, pos);
           return pos + 1;
         }
         return this.#beginValue(bytes, pos, byte);
@@ -134,6 +140,7 @@ export class JsonLexer {
         return this.#beginValue(bytes, pos, byte);
       case START:
         if (byte !== OPEN_OBJECT) throw new RouterError('invalid_json', 'the body must be a JSON object');
+        this.#report(bytes, 'object', pos, pos + 1);
         this.#open(true, pos);
         return pos + 1;
       default:
@@ -233,10 +240,10 @@ export class JsonLexer {
     this.#cuts?.ended(bytes, start, end);
     if (this.#isKey) {
       this.#state = AFTER_KEY;
-      if (this.#depth <= REPORTED_DEPTH) this.#sink.key(bytes, this.#depth, start, end);
+      this.#sink.key(bytes, this.#depth, start, end);
     } else {
       this.#state = AFTER_VALUE;
-      this.#report(bytes, 'string', start, end);
+      this.#sink.value(bytes, this.#depth, 'string', start, end);
     }
   }
 
@@ -254,10 +261,11 @@ export class JsonLexer {
     this.#state = isObject ? FIRST_KEY : FIRST_VALUE;
   }
 
-  #close(byte: number, pos: number): void {
+  #close(bytes: Uint8Array, byte: number, pos: number): void {
     if (byte !== (this.#isInObject() ? CLOSE_OBJECT : CLOSE_ARRAY)) throw unexpected(pos);
     this.#depth--;
     this.#state = this.#depth === 0 ? DONE : AFTER_VALUE;
+    if (this.#depth <= REPORTED_DEPTH) this.#sink.closed(bytes, this.#depth, pos + 1);
   }
 
   #isInObject(): boolean {

@@ -11,3 +11,9 @@ export const SCAN_SLICE_BYTES = 128 * 1024;
 
 /** How the Lua filter makes bones: strings longer than `keepBytes` become their first `headBytes`, `#` and their length. */
 export const BONES = { keepBytes: 300, headBytes: 64, wholeBodyBytes: 1024 } as const;
+/** Of a long string, so many bytes count for hashes: few enough that no cut of the bones reaches them. */
+export const HASHED_HEAD_BYTES = 60;
+/** Names in a body's own `fallback_models`. */
+export const MAX_FALLBACK_MODELS = 8;
+/** Beginnings of a prompt that are remembered of one request. */
+export const MAX_PREFIXES = 16;

@@ -33,8 +33,18 @@ describe('scanBody', () => {
       model: { raw: 'LLAMA3', key: 'llama3:latest' },
       stream: false,
       numCtx: 8192,
+      keepAlive: 0,
       unloads: true,
+      isEmpty: false,
       bodyBytes: body.length,
+      promptBytes: 1,
+      images: 0,
+      wantsTools: false,
+      maxTokens: undefined,
+      runnerOptions: [],
+      fallbackModels: [],
+      fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/),
+      prefixes: [{ hash: expect.any(Number), bytes: 1 }],
     });
   });
 
@@ -44,8 +54,18 @@ describe('scanBody', () => {
       model: { raw: 'a', key: 'a:latest' },
       stream: undefined,
       numCtx: undefined,
+      keepAlive: undefined,
       unloads: false,
+      isEmpty: true,
       bodyBytes: 13,
+      promptBytes: 0,
+      images: 0,
+      wantsTools: false,
+      maxTokens: undefined,
+      runnerOptions: [],
+      fallbackModels: [],
+      fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/),
+      prefixes: [],
     });
   });
 

@@ -141,7 +141,8 @@ describe('scanBones', () => {
         } else if (fromBody === 'invalid_json') {
           // Only what a cut may hide: with every string made well, the body says the same.
           seen.hidden++;
-          expect(outcome(() => scanBody(mendStrings(body), endpoint, bodyBytes))).toEqual(fromBones);
+          const mended = outcome(() => scanBody(mendStrings(body), endpoint, bodyBytes));
+          expect({ ...Object(mended), ...UNHASHED }).toEqual({ ...fromBones, ...UNHASHED });
         } else {
           seen.equal++;
           if (bones.length < body.length) seen.cut++;
@@ -168,14 +169,29 @@ describe('scanBones', () => {
   }, 60_000);
 });
 
-/** Replaces every string of more than 64 bytes that is not well formed by harmless text of the same length. */
+/** Mended strings have other bytes. */
+const UNHASHED = { fingerprint: '', prefixes: [] };
+
+/** Replaces every string of more than 64 bytes that is not well formed by harmless text of the same length and head. */
 function mendStrings(body: Uint8Array): Uint8Array {
   const binary = Array.from(body, (byte) => String.fromCharCode(byte)).join('');
   return fromBinary(
     binary.replaceAll(/"((?:[^"\\]|\\[\s\S])*)"/g, (quoted, content: string) =>
-      content.length <= 64 || isWellFormed(quoted) ? quoted : `"${'x'.repeat(content.length)}"`,
+      content.length <= 64 || isWellFormed(quoted)
+        ? quoted
+        : `"${headOf(content).padEnd(content.length, 'x')}"`,
     ),
   );
+}
+
+/** As many whole and well-formed characters as the first 64 bytes have. */
+function headOf(content: string): string {
+  let head = '';
+  for (const [unit] of content.matchAll(/\\u[0-9A-Fa-f]{4}|\\["\\/bfnrt]|[^\\]|\\/g)) {
+    if (unit === '\\' || head.length + unit.length > 64) break;
+    head += unit;
+  }
+  return head;
 }
 
 function isWellFormed(quoted: string): boolean {
