@@ -15,8 +15,12 @@ export class FleetFeed {
   readonly #stops = new Map<NodeId, () => void>();
   readonly #tagsDueAt = new Map<NodeId, number>();
 
-  constructor(host: SimHost) {
+  readonly #tellsSlots: boolean;
+
+  /** `tellsSlots`: the slots of all nodes are configured, whatever the scenario says. */
+  constructor(host: SimHost, tellsSlots = false) {
     this.#host = host;
+    this.#tellsSlots = tellsSlots;
     this.fleet = new Fleet([], DEFAULT_HEALTH, host.clock);
     this.membersChanged();
   }
@@ -24,7 +28,7 @@ export class FleetFeed {
   /** Follows the operator's list of nodes; whoever is new is asked at once. */
   membersChanged(): void {
     const members = this.#host.members();
-    this.fleet.replaceNodes(members.map(nodeSpec), DEFAULT_HEALTH);
+    this.fleet.replaceNodes(members.map((member) => nodeSpec(member, this.#tellsSlots)), DEFAULT_HEALTH);
     const ids = new Set(members.map(({ id }) => id));
     for (const [id, stop] of this.#stops) {
       if (ids.has(id)) continue;
@@ -72,13 +76,13 @@ export class FleetFeed {
 }
 
 /** As an operator would configure it: what is not told must be learnt. */
-function nodeSpec(node: SimNodeSpec): NodeSpec {
+function nodeSpec(node: SimNodeSpec, tellsSlots: boolean): NodeSpec {
   return {
     id: node.id,
     url: { scheme: 'http', host: node.id, port: 11_434 },
     token: undefined,
     tlsCaFile: undefined,
-    slots: node.tellsSlots === true ? node.parallel : undefined,
+    slots: tellsSlots || node.tellsSlots === true ? node.parallel : undefined,
     vramBytes: node.tellsVram ? node.vramBytes : undefined,
     labels: {},
     weight: 1,

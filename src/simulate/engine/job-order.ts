@@ -16,6 +16,7 @@ export function jobOrder(
     if (edit.field === 'model') key = models.has(edit.to) ? edit.to : `${edit.to}:latest`;
     else if (edit.field === 'num_ctx') numCtx = edit.to;
     else if (edit.field === 'keep_alive') keepAlive = edit.to;
+    else if (edit.name === 'num_ctx') numCtx = undefined;
   }
   const model = models.get(key);
   if (model === undefined) throw new Error(`request ${request.id} asks for ${key}, a model that the scenario lacks`);
