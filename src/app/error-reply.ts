@@ -1,7 +1,7 @@
 import type { RouterError } from '../request/errors.ts';
 import type { ApiFamily } from '../request/types.ts';
 import { anthropicErrorType, openAiErrorType } from './error-types.ts';
-import { STATUS } from './status.ts';
+import { httpStatus } from './status.ts';
 
 /** A whole answer that is not streamed. */
 export interface Reply {
@@ -16,7 +16,7 @@ const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
 /** The refusal in the shape of the API that was called; `requestId` is shown where that shape has a place for it. */
 export function errorReply(error: RouterError, family: ApiFamily, requestId = ''): Reply {
-  const status: number = STATUS[error.code].http;
+  const status = httpStatus(error.code, family);
   const headers: Record<string, string> = {
     'content-type': 'application/json; charset=utf-8',
     'x-warmpath-error': error.code,

@@ -1,6 +1,8 @@
 /** The `type` of an error object on /v1, by HTTP status: Ollama's own mapping, so that clients' typed errors stay what they were. */
 export function openAiErrorType(status: number): string {
   if (status === 400) return 'invalid_request_error';
+  // Ollama never says it there: OpenAI's own word, which clients wait and try again for.
+  if (status === 429) return 'rate_limit_error';
   return status === 404 ? 'not_found_error' : 'api_error';
 }
 

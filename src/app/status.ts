@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../request/errors.ts';
+import type { ApiFamily } from '../request/types.ts';
 
-/** HTTP status of every refusal. A new code does not compile until it is mapped. */
+/** HTTP status of every refusal; `ollama`: on /api, where Ollama says it so. A new code does not compile until it is mapped. */
 export const STATUS = {
   invalid_json: { http: 400 },
   ambiguous_model: { http: 400 },
@@ -16,5 +17,17 @@ export const STATUS = {
   model_not_found: { http: 404 },
   no_node: { http: 503 },
   query_of_death: { http: 502 },
+  line_full: { http: 429, ollama: 503 },
+  no_slot_in_time: { http: 429, ollama: 503 },
   internal: { http: 500 },
-} as const satisfies Record<ErrorCode, { readonly http: number }>;
+} as const satisfies Record<ErrorCode, ErrorStatus>;
+
+interface ErrorStatus {
+  readonly http: number;
+  readonly ollama?: number;
+}
+
+export function httpStatus(code: ErrorCode, family: ApiFamily): number {
+  const status: ErrorStatus = STATUS[code];
+  return family === 'ollama' ? (status.ollama ?? status.http) : status.http;
+}

@@ -1,6 +1,7 @@
 import type { DrainCause, FailureReason, FleetSnapshot, ModelKey, NodeId } from '../fleet/types.ts';
 import type { ErrorCode } from '../request/errors.ts';
 import type { PickReason } from '../routing/types.ts';
+import type { RequestClass } from '../waiting/types.ts';
 import type { OutcomeEnd } from './types.ts';
 
 /** How one attempt on a node went. */
@@ -19,6 +20,15 @@ export interface Telemetry {
   leaseReaped(): void;
   pollFailed(node: NodeId, reason: FailureReason): void;
   configReloaded(result: ReloadResult): void;
+}
+
+/** How a request left the waiting line. */
+export type LineOutcome = 'dispatched' | 'refused' | 'gone';
+
+/** What the waiting line tells the metrics; its length is read when somebody scrapes. Calls are cheap and never throw. */
+export interface LineTelemetry {
+  lineJoined(requestClass: RequestClass): void;
+  lineLeft(requestClass: RequestClass, seconds: number, outcome: LineOutcome): void;
 }
 
 export interface EndedRequest {

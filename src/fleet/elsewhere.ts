@@ -8,19 +8,30 @@ export type PairCount = readonly [node: NodeId, model: ModelKey, running: number
 export class Elsewhere {
   readonly #replicas = new Map<string, Tally>();
   readonly #sum = new Tally();
+  readonly #onChange = new Set<() => void>();
 
   get replicas(): readonly string[] {
     return [...this.#replicas.keys()];
+  }
+
+  /** Calls `listener` whenever counts have changed. The function returned ends it. */
+  onChange(listener: () => void): () => void {
+    this.#onChange.add(listener);
+    return () => this.#onChange.delete(listener);
   }
 
   /** These pairs of a replica have changed; the counts are absolute. */
   set(replica: string, pairs: Iterable<PairCount>): void {
     const tally = this.#replicas.get(replica) ?? new Tally();
     this.#replicas.set(replica, tally);
+    let isChanged = false;
     for (const [node, model, running] of pairs) {
       const by = tally.set(node, model, sensible(running));
-      if (by !== 0) this.#sum.add(node, model, by);
+      if (by === 0) continue;
+      this.#sum.add(node, model, by);
+      isChanged = true;
     }
+    if (isChanged) for (const listener of this.#onChange) listener();
   }
 
   /** All that a replica runs. Pairs that `isNewer` names were told since `counts` was asked for, and stay as they are. */

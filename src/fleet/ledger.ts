@@ -30,16 +30,17 @@ export class LeaseLedger {
   readonly #leases = new Map<string, Entry>();
   readonly #own = new Tally();
   readonly #byPair = new Map<string, Set<string>>();
-  #onChange: ((id: string) => void) | undefined;
+  readonly #onChange = new Set<(id: string) => void>();
 
   /** Leases of this replica. */
   get size(): number {
     return this.#leases.size;
   }
 
-  /** Calls `listener` with the id of every lease that is taken, moved or released. Only one listener is kept. */
-  onChange(listener: (id: string) => void): void {
-    this.#onChange = listener;
+  /** Calls `listener` with the id of every lease that is taken, moved or released. The function returned ends it. */
+  onChange(listener: (id: string) => void): () => void {
+    this.#onChange.add(listener);
+    return () => this.#onChange.delete(listener);
   }
 
   /** Taking a lease again renews it, on the node and model given. `endsAt`: when it is expected to end, monotonic ms. */
@@ -48,7 +49,7 @@ export class LeaseLedger {
     this.#leases.set(id, { node, model, takenAt: now, endsAt });
     this.#own.add(node, model, 1);
     this.#noteEnd(id, node, model);
-    this.#onChange?.(id);
+    this.#tell(id);
   }
 
   /** The request goes on on another node. False when no such lease is held. */
@@ -61,14 +62,14 @@ export class LeaseLedger {
     lease.node = node;
     this.#own.add(node, lease.model, 1);
     this.#noteEnd(id, node, lease.model);
-    this.#onChange?.(id);
+    this.#tell(id);
     return true;
   }
 
   /** False when no such lease was held. */
   release(id: string): boolean {
     if (!this.#end(id)) return false;
-    this.#onChange?.(id);
+    this.#tell(id);
     return true;
   }
 
@@ -124,6 +125,10 @@ export class LeaseLedger {
   /** This replica's own counts, as a copy. */
   counts(): Counts {
     return this.#own.counts();
+  }
+
+  #tell(id: string): void {
+    for (const listener of this.#onChange) listener(id);
   }
 
   #end(id: string): boolean {

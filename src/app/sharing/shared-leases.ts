@@ -66,7 +66,7 @@ export class SharedLeases {
   /** Heartbeats until `signal` aborts; then this replica and its leases leave the store. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, ledger } = this.#options;
-    ledger.onChange((id) => this.#changed(id));
+    const offChange = ledger.onChange((id) => this.#changed(id));
     const unsubscribe = store.subscribe(this.#replica, (message) => this.#receive(message));
     const offState = store.onState((state) => {
       // What was lost meanwhile is not known: all is told anew.
@@ -80,7 +80,7 @@ export class SharedLeases {
     }
     unsubscribe();
     offState();
-    ledger.onChange(() => {});
+    offChange();
     await this.#queued(() => store.leave(this.#replica));
   }
 

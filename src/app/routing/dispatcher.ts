@@ -1,0 +1,104 @@
+import type { BodyEdit, RouteRequest } from '../../request/types.ts';
+import { perTryTimeoutMs } from '../../routing/per-try.ts';
+import type { Ranking } from '../../routing/types.ts';
+import type { Caller, WaitReason } from '../../waiting/types.ts';
+import { Decision } from '../decision-log.ts';
+import type { RouteDecision } from '../types.ts';
+import type { Choice } from './chooser.ts';
+import type { RouterDependencies } from './dependencies.ts';
+
+/** A request whose turn it is. */
+export interface Dispatch {
+  readonly id: string;
+  /** As the client sent it. */
+  readonly asked: RouteRequest;
+  readonly caller: Caller;
+  readonly choice: Choice;
+  readonly waitedMs: number;
+  readonly waitedFor: WaitReason | undefined;
+  /** What its caller is charged with. */
+  readonly tokens: number;
+}
+
+const NO_EDITS: readonly BodyEdit[] = [];
+
+/** Takes the lease, works out what must be changed in the body, remembers why. */
+export class Dispatcher {
+  readonly #deps: RouterDependencies;
+
+  constructor(deps: RouterDependencies) {
+    this.#deps = deps;
+  }
+
+  dispatch({ id, asked, caller, choice, waitedMs, waitedFor }: Dispatch): RouteDecision {
+    const { ledger, telemetry, clock, guard, decisions } = this.#deps;
+    const { request, best, situation } = choice;
+    const { snapshot, params, now } = situation;
+    const model = leasedModel(request);
+    const edits = this.#edits(asked, choice, caller);
+    const attempts = guard?.attemptsLeft(asked.fingerprint, now) ?? Number.POSITIVE_INFINITY;
+    const ranking = shortened(choice.ranking, attempts);
+    ledger.take(id, best.id, model, now, now + (best.terms.slotWait + best.heldSeconds) * 1000);
+    const decision = new Decision({
+      id,
+      at: clock.date(),
+      request,
+      ranking,
+      snapshotVersion: snapshot.version,
+      concurrency: ledger.onModel(best.id, model),
+      asked: asked.model.key,
+      caller,
+      waitedMs,
+      waitedFor,
+      edits,
+    });
+    decisions.add(decision);
+    telemetry.decided(best.reason);
+    this.#log(decision);
+    return {
+      id,
+      addresses: ranking.nodes.map((node) => node.address),
+      perTryTimeoutMs: perTryTimeoutMs(request, ranking, params),
+      retryNotFound: ranking.nodes.length > 1,
+      edits,
+    };
+  }
+
+  #edits(asked: RouteRequest, { target, best, situation }: Choice, caller: Caller): readonly BodyEdit[] {
+    const { rewriting } = this.#deps;
+    const node = situation.snapshot.byId.get(best.id);
+    if (rewriting === undefined || node === undefined)
+      return target.key === asked.model.key ? NO_EDITS : [{ field: 'model', to: target.raw }];
+    return rewriting.edits(asked, target, node, caller);
+  }
+
+  #log(decision: Decision): void {
+    const { log } = this.#deps;
+    if (!log.isLevelEnabled('debug')) return;
+    const [first, ...others] = decision.ranking.nodes;
+    log.debug(
+      {
+        decision: decision.id,
+        model: decision.request.model.key,
+        path: decision.request.endpoint.path,
+        node: first?.id,
+        reason: first?.reason,
+        seconds: first?.seconds,
+        terms: first?.terms,
+        waitedMs: decision.waitedMs,
+        fallbacks: others.map((node) => node.id),
+      },
+      'routed',
+    );
+  }
+}
+
+/** Reading a description occupies no model: counted under its key, the node would look as if it were loading it. */
+export function leasedModel(request: RouteRequest): string {
+  return request.endpoint.operation === 'show' ? '' : request.model.key;
+}
+
+function shortened(ranking: Ranking, most: number): Ranking {
+  if (ranking.nodes.length <= most) return ranking;
+  return { ...ranking, nodes: ranking.nodes.slice(0, Math.max(1, most)) };
+}

@@ -1,0 +1,169 @@
+import { type ErrorCode, RouterError } from '../../request/errors.ts';
+import type { RouteRequest } from '../../request/types.ts';
+import { rank } from '../../routing/rank.ts';
+import { rejections } from '../../routing/rejections.ts';
+import type { Ranking } from '../../routing/types.ts';
+import type { Caller, LineReport } from '../../waiting/types.ts';
+import type { Outcome, PlacedRequest, Placing, RequestRouter, RouteDecision } from '../types.ts';
+import { Charges } from './charges.ts';
+import { type Choice, Chooser, nobodyAhead } from './chooser.ts';
+import { ClaimedInflight } from './claims.ts';
+import type { RouterDependencies } from './dependencies.ts';
+import { type Dispatch, Dispatcher } from './dispatcher.ts';
+import { seededBy } from './seeded.ts';
+import type { Standing } from './standing.ts';
+import { predictedTokens } from './tokens.ts';
+import { WaitingRoom } from './waiting-room.ts';
+
+export type { RouterDependencies } from './dependencies.ts';
+
+/** More than a person reads. */
+const MAX_EXPLAINED = 1_000;
+
+/**
+ * Where requests go, and when. No I/O on a request's way: where others must hear of a lease, the ledger's listener tells
+ * them later. What can begin now is dispatched before `place` returns; all else waits in the line.
+ */
+export class Router implements RequestRouter {
+  readonly #deps: RouterDependencies;
+  readonly #chooser: Chooser;
+  readonly #dispatcher: Dispatcher;
+  readonly #room: WaitingRoom;
+  readonly #charges: Charges;
+  #sequence = 0;
+
+  constructor(dependencies: RouterDependencies) {
+    this.#deps = dependencies;
+    const claimed = new ClaimedInflight(dependencies.ledger);
+    this.#chooser = new Chooser(dependencies, () => claimed.current);
+    this.#dispatcher = new Dispatcher(dependencies);
+    this.#room = new WaitingRoom(dependencies, this.#chooser, claimed, (dispatch) =>
+      this.#dispatch(dispatch),
+    );
+    this.#charges = new Charges(this.#room.line.shares);
+  }
+
+  place(request: RouteRequest, caller: Caller, heldBytes: number, placing: Placing): PlacedRequest {
+    this.#sequence += 1;
+    const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
+    try {
+      const choice = this.#choose(id, request, caller);
+      this.#deps.demand.note?.(choice.request.model.key, choice.situation.now);
+      const isEmpty = this.#room.isEmpty;
+      if (
+        !waits(choice, caller) ||
+        (choice.best.startsNow && (isEmpty || this.#room.mayPass(request, choice)))
+      ) {
+        const tokens = predictedTokens(choice.request, choice.situation.snapshot.byId.get(choice.best.id));
+        const decision = this.#dispatch({
+          id,
+          asked: request,
+          caller,
+          choice,
+          waitedMs: 0,
+          waitedFor: undefined,
+          tokens,
+        });
+        placing.placed(decision);
+        return new Placed(id, this.#finish);
+      }
+      const standing = this.#room.join({ id, request, caller, heldBytes, placing }, choice);
+      if (standing === undefined) return OVER;
+      // It stands behind others who could begin as well: their turn is now.
+      if (choice.best.startsNow) this.#room.look();
+      return new Placed(id, this.#finish, standing, this.#room);
+    } catch (error) {
+      if (!(error instanceof RouterError)) throw error;
+      placing.refused(error);
+      return OVER;
+    }
+  }
+
+  refused(code: ErrorCode): void {
+    this.#deps.telemetry.refused(code);
+  }
+
+  /** What became of a request: its caller's share is put right. */
+  ended({ decisionId, usage }: Outcome): void {
+    if (decisionId !== undefined) this.#charges.settle(decisionId, usage);
+  }
+
+  /** What would be chosen now and why no other node, without a lease and without a trace. */
+  preview(request: RouteRequest): Ranking {
+    const situation = this.#chooser.situation(this.#deps.random, (model) =>
+      this.#room.line.waitingFor(model),
+    );
+    const { snapshot, inflight, now } = situation;
+    const ranking = rank(request, situation);
+    return { ...ranking, rejected: rejections(request, snapshot, inflight, ranking, MAX_EXPLAINED, now) };
+  }
+
+  line(): LineReport {
+    return this.#room.report();
+  }
+
+  /** Requests that wait. */
+  get waiting(): number {
+    return this.#room.line.size;
+  }
+
+  #choose(id: string, request: RouteRequest, caller: Caller): Choice {
+    const { guard, rewriting, clock } = this.#deps;
+    const now = clock.now();
+    guard?.check(request.fingerprint, now);
+    rewriting?.check(request, caller);
+    const { line } = this.#room;
+    return this.#chooser.choose({
+      request,
+      random: seededBy(id),
+      ahead: this.#room.isEmpty ? nobodyAhead : (model) => line.ahead(model, caller, now),
+      leftMs: caller.maxWaitMs > 0 ? caller.maxWaitMs : undefined,
+    });
+  }
+
+  #dispatch(dispatch: Dispatch): RouteDecision {
+    const decision = this.#dispatcher.dispatch(dispatch);
+    this.#charges.charge(dispatch.id, dispatch.caller.id, dispatch.tokens, dispatch.waitedFor !== undefined);
+    return decision;
+  }
+
+  readonly #finish = (decisionId: string): void => {
+    const { ledger, decisions, clock } = this.#deps;
+    const node = ledger.find(decisionId)?.node;
+    ledger.release(decisionId);
+    this.#charges.end(decisionId);
+    const decision = decisions.find(decisionId);
+    if (decision !== undefined) decision.finishedAt ??= clock.now();
+    if (node !== undefined) this.#room.freed(node);
+  };
+}
+
+/** Who is not kept: callers that do not wait, what needs no slot, and what only nodes of the last resort could take. */
+function waits({ best }: Choice, caller: Caller): boolean {
+  return caller.maxWaitMs > 0 && best.reason !== 'last_resort' && best.reason !== 'any';
+}
+
+class Placed implements PlacedRequest {
+  readonly #id: string;
+  readonly #end: (id: string) => void;
+  readonly #standing: Standing | undefined;
+  readonly #room: WaitingRoom | undefined;
+
+  constructor(id: string, end: (id: string) => void, standing?: Standing, room?: WaitingRoom) {
+    this.#id = id;
+    this.#end = end;
+    this.#standing = standing;
+    this.#room = room;
+  }
+
+  get isWaiting(): boolean {
+    return this.#standing !== undefined && this.#standing.state !== 'over';
+  }
+
+  finish(): void {
+    if (this.#standing !== undefined) this.#room?.leave(this.#standing);
+    this.#end(this.#id);
+  }
+}
+
+const OVER: PlacedRequest = { isWaiting: false, finish: () => {} };

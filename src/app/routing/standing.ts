@@ -1,0 +1,75 @@
+import type { RouteRequest } from '../../request/types.ts';
+import type { Place } from '../../waiting/line.ts';
+import type { Caller, Waiter } from '../../waiting/types.ts';
+import type { Placing } from '../types.ts';
+import type { Choice } from './chooser.ts';
+
+/** A fleet that seems dead is given this time to come back before its waiters are sent to it all the same. */
+const RESORT_MS = 2_000;
+
+/** A request that has just come. */
+export interface Arrival {
+  readonly id: string;
+  readonly request: RouteRequest;
+  readonly caller: Caller;
+  readonly heldBytes: number;
+  readonly placing: Placing;
+}
+
+/** One request in the line. */
+export class Standing implements Waiter {
+  readonly id: string;
+  readonly request: RouteRequest;
+  readonly caller: Caller;
+  readonly model: string;
+  readonly since: number;
+  readonly until: number;
+  readonly heldBytes: number;
+  readonly tokens: number;
+  readonly placing: Placing;
+  state: 'waiting' | 'claiming' | 'over' = 'waiting';
+  place: Place<Standing> | undefined;
+  cancelDeadline: () => void = () => {};
+  resortSince: number | undefined;
+
+  constructor(
+    arrival: Arrival,
+    { now, tokens, model }: { readonly now: number; readonly tokens: number; readonly model: string },
+  ) {
+    this.id = arrival.id;
+    this.request = arrival.request;
+    this.caller = arrival.caller;
+    this.placing = arrival.placing;
+    this.heldBytes = arrival.heldBytes;
+    this.model = model;
+    this.since = now;
+    this.until = now + arrival.caller.maxWaitMs;
+    this.tokens = tokens;
+  }
+}
+
+/** Whether it may begin where it would go. */
+export function mayBegin(standing: Standing, { best, situation }: Choice): boolean {
+  if (best.reason !== 'last_resort') {
+    standing.resortSince = undefined;
+    return best.startsNow;
+  }
+  standing.resortSince ??= situation.now;
+  return situation.now - standing.resortSince >= RESORT_MS;
+}
+
+/** Requests that any slot suits equally: the same models, the same demands. */
+export function groupOf(asked: RouteRequest): string {
+  const { model, endpoint, numCtx, images, wantsTools, fallbackModels, runnerOptions } = asked;
+  const fallbacks = fallbackModels.map(({ key }) => key).join(',');
+  return [
+    model.key,
+    endpoint.operation === 'embed' ? 'embed' : '',
+    endpoint.family === 'ollama' ? '' : 'v1',
+    numCtx ?? '',
+    images > 0 ? 'i' : '',
+    wantsTools ? 't' : '',
+    fallbacks,
+    runnerOptions.join(','),
+  ].join('\n');
+}
