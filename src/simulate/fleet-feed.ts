@@ -28,7 +28,10 @@ export class FleetFeed {
   /** Follows the operator's list of nodes; whoever is new is asked at once. */
   membersChanged(): void {
     const members = this.#host.members();
-    this.fleet.replaceNodes(members.map((member) => nodeSpec(member, this.#tellsSlots)), DEFAULT_HEALTH);
+    this.fleet.replaceNodes(
+      members.map((member) => nodeSpec(member, this.#tellsSlots)),
+      DEFAULT_HEALTH,
+    );
     const ids = new Set(members.map(({ id }) => id));
     for (const [id, stop] of this.#stops) {
       if (ids.has(id)) continue;

@@ -121,7 +121,8 @@ export class WarmpathDriver implements SimDriver {
       status: status === 0 ? undefined : status,
       retryAfterMs: undefined,
     });
-    const isRetried = status === 0 || RETRIED_STATUS.has(status) || (status === 404 && decision.retryNotFound);
+    const isRetried =
+      status === 0 || RETRIED_STATUS.has(status) || (status === 404 && decision.retryNotFound);
     this.#next(live, isRetried ? undefined : status);
   }
 

@@ -16,7 +16,7 @@ import type {
   SimRequest,
   SimResult,
 } from '../types.ts';
-import { jobOrder } from './job-order.ts';
+import { isStreamed, jobOrder } from './job-order.ts';
 import { seededRandom } from './seeded-random.ts';
 import { VirtualClock } from './virtual-clock.ts';
 import { WasteMeter } from './waste-meter.ts';
@@ -128,15 +128,20 @@ export class Simulation implements SimHost {
   dispatch(id: number, node: NodeId, edits: readonly BodyEdit[] = []): void {
     const live = this.#live.get(id);
     const target = this.#nodes.get(node);
-    if (live === undefined || target === undefined) throw new Error(`dispatched to nowhere: request ${id}, node ${node}`);
-    if (live.job !== undefined || live.cancelSending !== undefined) throw new Error(`request ${id} is at a node already`);
+    if (live === undefined || target === undefined)
+      throw new Error(`dispatched to nowhere: request ${id}, node ${node}`);
+    if (live.job !== undefined || live.cancelSending !== undefined)
+      throw new Error(`request ${id} is at a node already`);
     live.node = node;
     live.attempts += 1;
     live.startedAt ??= this.clock.now();
     const order = jobOrder(live.request, edits, this.#models);
     live.cancelSending = this.clock.after(target.node.spec.rttMs, () => {
       live.cancelSending = undefined;
-      const job = target.node.submit(order, this.#listener(live, node, (own) => (live.job = own)));
+      const job = target.node.submit(
+        order,
+        this.#listener(live, node, (own) => (live.job = own)),
+      );
       if (job.state !== 'over' && live.job === undefined) live.job = job;
     });
   }
@@ -173,7 +178,8 @@ export class Simulation implements SimHost {
       cancelSending: undefined,
       job: undefined,
       isRunning: false,
-      cancelPatience: patienceMs === undefined ? undefined : this.clock.after(patienceMs, () => this.#leave(id)),
+      cancelPatience:
+        patienceMs === undefined ? undefined : this.clock.after(patienceMs, () => this.#leave(id)),
     });
     this.#waste.waiting(request.request.model.key, 1);
     this.#driver.arrive(request);
@@ -208,7 +214,7 @@ export class Simulation implements SimHost {
         this.#waste.waiting(live.request.request.model.key, -1);
       },
       firstToken: () => {
-        if (live.request.request.stream === false) return;
+        if (!isStreamed(live.request.request)) return;
         live.firstTokenAt = this.clock.now();
         this.#driver.began(id, node);
       },
@@ -296,7 +302,11 @@ export class Simulation implements SimHost {
 function joinsLater({ events }: Scenario, node: NodeId): boolean {
   let first: Scenario['events'][number] | undefined;
   for (const event of events)
-    if (event.node === node && (event.kind === 'join' || event.kind === 'leave') && (first === undefined || event.at < first.at))
+    if (
+      event.node === node &&
+      (event.kind === 'join' || event.kind === 'leave') &&
+      (first === undefined || event.at < first.at)
+    )
       first = event;
   return first?.kind === 'join';
 }

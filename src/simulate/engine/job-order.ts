@@ -1,5 +1,5 @@
 import type { ModelKey } from '../../fleet/types.ts';
-import type { BodyEdit } from '../../request/types.ts';
+import type { BodyEdit, RouteRequest } from '../../request/types.ts';
 import type { JobOrder } from '../node/job.ts';
 import type { SimModelSpec, SimRequest } from '../types.ts';
 
@@ -19,11 +19,13 @@ export function jobOrder(
     else if (edit.name === 'num_ctx') numCtx = undefined;
   }
   const model = models.get(key);
-  if (model === undefined) throw new Error(`request ${request.id} asks for ${key}, a model that the scenario lacks`);
+  if (model === undefined)
+    throw new Error(`request ${request.id} asks for ${key}, a model that the scenario lacks`);
   return {
     model,
     numCtx,
-    keepAliveMs: keepAlive === undefined ? undefined : keepAlive < 0 ? Number.POSITIVE_INFINITY : keepAlive * 1000,
+    keepAliveMs:
+      keepAlive === undefined ? undefined : keepAlive < 0 ? Number.POSITIVE_INFINITY : keepAlive * 1000,
     promptTokens: request.promptTokens,
     answerTokens: request.request.endpoint.operation === 'embed' ? 0 : request.answerTokens,
     session: request.session,
@@ -31,4 +33,10 @@ export function jobOrder(
     prefix: request.prefix,
     isEmpty: request.request.isEmpty,
   };
+}
+
+/** Whether the first byte comes with the first token: `stream` is true by default on Ollama's own paths, false on the others. */
+export function isStreamed({ endpoint, stream }: RouteRequest): boolean {
+  const { family, operation } = endpoint;
+  return (operation === 'chat' || operation === 'generate') && (stream ?? family === 'ollama');
 }

@@ -165,7 +165,8 @@ export class OllamaNode {
       }
       const sizeBytes = loadedBytes(this.spec, model, job.context);
       const mustGo =
-        runner ?? (hasRoom(this.spec, this.runners, sizeBytes) ? undefined : evictionVictim(this.runners.values()));
+        runner ??
+        (hasRoom(this.spec, this.runners, sizeBytes) ? undefined : evictionVictim(this.runners.values()));
       if (mustGo === undefined) this.#load(job, sizeBytes);
       else if (!this.#expire(mustGo)) this.#awaited = mustGo;
     }
@@ -242,7 +243,10 @@ export class OllamaNode {
       job.state = 'prompt';
       job.startedAt = now;
       job.promptTokens = Math.min(job.order.promptTokens, runner.context);
-      job.cachedTokens = Math.min(runner.cache.cachedTokens(job.order, slot), Math.max(0, job.promptTokens - 1));
+      job.cachedTokens = Math.min(
+        runner.cache.cachedTokens(job.order, slot),
+        Math.max(0, job.promptTokens - 1),
+      );
       job.remaining = job.promptTokens - job.cachedTokens;
       runner.cache.hold(slot, job.order, job.promptTokens, now);
       job.listener.started(job);
@@ -323,7 +327,8 @@ export class OllamaNode {
     const begun: Job[] = [];
     const done: Job[] = [];
     for (const runner of this.runners.values())
-      for (const job of runner.slots) if (job !== undefined && job.remaining <= ROUNDING) this.#endPhase(job, runner, begun, done);
+      for (const job of runner.slots)
+        if (job !== undefined && job.remaining <= ROUNDING) this.#endPhase(job, runner, begun, done);
     for (const job of done) if (job.runner !== undefined) this.#released(job.runner);
     this.#reschedule();
     for (const job of begun) job.listener.firstToken(job);
@@ -340,7 +345,12 @@ export class OllamaNode {
       begun.push(job);
       if (job.remaining > ROUNDING) return;
     }
-    runner.cache.hold(job.slot, job.order, Math.min(runner.context, job.promptTokens + job.order.answerTokens), now);
+    runner.cache.hold(
+      job.slot,
+      job.order,
+      Math.min(runner.context, job.promptTokens + job.order.answerTokens),
+      now,
+    );
     this.#freeSlot(job, runner);
     job.state = 'over';
     job.endedAt = now;

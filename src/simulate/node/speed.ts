@@ -43,6 +43,7 @@ export function setRates(node: SimNodeSpec, loaded: ReadonlyMap<string, SimRunne
     const reading = isShared ? Math.max(1, runner.reading) : 1;
     const prompt = (baseRate(node.promptTokensPerSecond, runner.model, share) * speed) / reading;
     const answer = baseRate(node.answerTokensPerSecond, runner.model, share) * speed;
-    for (const job of runner.slots) if (job !== undefined) job.rate = job.state === 'prompt' ? prompt : answer;
+    for (const job of runner.slots)
+      if (job !== undefined) job.rate = job.state === 'prompt' ? prompt : answer;
   }
 }
