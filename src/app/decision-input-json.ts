@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Candidates, FleetSnapshot, ModelKey, ModelNodes, NodeId, NodeView } from '../fleet/types.ts';
 import type { Ranking } from '../routing/types.ts';
 import { type DecisionInput, replayDecision } from './decision-inputs.ts';
+import { overriding } from './overriding.ts';
 
 /** A decision that looked at more nodes than that is not written down. */
 const MAX_VIEWS = 1_000;
@@ -154,17 +155,6 @@ function watched(snapshot: FleetSnapshot, seen: Set<number>, asked: Set<ModelKey
       },
     }),
   };
-}
-
-/** The object, but for some of its methods; the others see the object itself, whose fields may be private. */
-function overriding<T extends object>(of: T, methods: Partial<T>): T {
-  return new Proxy(of, {
-    get(target, name) {
-      if (Object.hasOwn(methods, name)) return Reflect.get(methods, name) as unknown;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
 }
 
 function plain(value: unknown): unknown {

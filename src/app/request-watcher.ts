@@ -1,7 +1,7 @@
 import type { FailureReason, NodeId } from '../fleet/types.ts';
 import type { ErrorCode } from '../request/errors.ts';
 import type { RouteRequest } from '../request/types.ts';
-import type { Situation } from '../routing/types.ts';
+import type { Ranking, Situation } from '../routing/types.ts';
 import type { Caller } from '../waiting/types.ts';
 import type { Decision } from './decision-log.ts';
 import type { Outcome } from './types.ts';
@@ -15,10 +15,20 @@ export interface UnplacedRequest {
   readonly why: ErrorCode | 'client_gone';
 }
 
+/** A ranking whose first node gets the request. */
+export interface ChosenNode {
+  /** Id of the decision. */
+  readonly id: string;
+  /** Its model is the target. */
+  readonly request: RouteRequest;
+  readonly ranking: Ranking;
+  readonly situation: Situation;
+}
+
 /** Follows requests without a say in them. Calls are cheap and never throw. */
 export interface RequestWatcher {
-  /** Decided; its lease is taken. `situation` is the one that it was ranked in: read it now, its counts go on. */
-  placed?(decision: Decision, situation: Situation): void;
+  /** A node was chosen, its lease is not taken yet: `situation` is still the one that the ranking was made in. */
+  chosen?(chosen: ChosenNode): void;
   unplaced?(unplaced: UnplacedRequest): void;
   /** Once for each node that failed, the request may go on. */
   attemptFailed?(decision: Decision, node: NodeId, reason: FailureReason): void;
