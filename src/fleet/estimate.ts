@@ -23,6 +23,8 @@ const FIRST_SPREAD = 0.5;
 /** How fast the spread follows, and by how many spreads a single sample may widen it. */
 const SPREAD_SHARE = 0.2;
 const SPREAD_REACH = 4;
+/** A sample that had to be cut off casts doubt on all before it: a few in a row, and new ones count for more. */
+const SURPRISE = 0.2;
 /** A value known from few samples moves more freely. */
 const FEW = 2;
 
@@ -54,7 +56,7 @@ export function estimateAfter(
   return {
     value: within(before.value + share * step, kind.least, kind.most),
     spread: spread + spreadShare * (Math.min(Math.abs(away), SPREAD_REACH * reach) - spread),
-    weight: Math.min(kind.memory, held + counted),
+    weight: step === away ? Math.min(kind.memory, held + counted) : held + (counted - held) * SURPRISE,
     at,
   };
 }

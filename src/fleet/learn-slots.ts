@@ -1,37 +1,95 @@
-import type { ServiceTimes } from './types.ts';
+import { WARM_LOAD_MS } from './learn-samples.ts';
+import type { ModelFigures, ServiceTimes } from './types.ts';
 
-const MAX_SLOTS = 64;
-/** A load or a wait for one shows in `loadMs` above this; a warm request always has a few ms of it. */
-const WARM_LOAD_MS = 50;
+export const MAX_SLOTS = 64;
 /** Requests shorter than this wait too little to tell a free slot from a lucky one. */
 const MIN_WORK_MS = 100;
 /** Shares of a request's own work: up to the first it did not wait, from the second on it did. */
 const NO_WAIT = 0.1;
 const CLEAR_WAIT = 0.25;
+/** The same where the work is only known from other requests. */
+const CLEAR_GUESSED_WAIT = 0.75;
+const FIRST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 30 * 60_000;
+
+/** What one answer says of the slots for its model: how many are believed in now, and how a trial of one more went. */
+export interface SlotLesson {
+  readonly slots: number;
+  readonly trial: 'passed' | 'failed' | undefined;
+}
 
 /**
  * How a node's parallel slots are learnt, as Ollama tells them nowhere (OLLAMA_NUM_PARALLEL, 1 by default).
  *
- * Ollama reports four durations at the end of an answer, and the time a request waited for a slot is in the total
- * only: `wait = total - load - prompt_eval - eval`. So each answer on a warm model is an experiment, given how many of
- * our requests were on the model when it was sent (`concurrency`):
+ * Two things show them. Ollama begins with the requests for a model in their order, so an answer that began while `k`
+ * earlier ones of the same model still ran proves `k + 1` slots (`servedBeside`); that is seen from outside, for every API.
+ * And Ollama's own APIs report four durations at the end of an answer, of which a request that had to wait for a slot has
+ * the wait in the total only: `wait = total - load - prompt_eval - eval`. Given how many of our requests were on the model
+ * when it was sent (`concurrency`), each answer is an experiment:
  *
- * - more than the believed slots, and it did not wait: there is at least one slot more, so the belief rises by one;
+ * - more than the believed slots, and it ran beside all of them: there is at least one more, so the belief rises by one;
+ * - more than the believed slots, and it waited: a failed trial;
  * - no more than the believed slots, and it clearly waited: there are fewer, so the belief falls below `concurrency`.
  *
- * The belief starts at 1. It rises one step for each answer, so that a request that slipped in just as another ended
- * cannot inflate it, and falls at once, because a request that waits in Ollama can no longer be sent elsewhere.
- * Requests that reach the node past Warmpath lower it: what counts is the slots that are ours. A request that was alone
- * (or of whose company nothing is known) waits only for strangers and teaches nothing, nor do answers without all four
- * durations (`/v1/*`, embeddings), cold ones and very short ones. `slots` in the configuration ends all of this.
+ * The belief starts at 1. As requests wait here and not in the node once all believed slots are taken, nothing would ever
+ * show one more: so now and then one request too many is sent as a trial (`probeSlotsAt`). A failed one costs that request
+ * the rest of another, and doubles the pause before the next; a passed one is followed by the next at once. Slots that the
+ * configuration or an agent states are not tried.
+ *
+ * The belief rises one step for each answer and falls at once, because a request that waits in Ollama can no longer be sent
+ * elsewhere. Requests that reach the node past Warmpath lower it: what counts is the slots that are ours. A request that
+ * was alone (or of whose company nothing is known) waits only for strangers and teaches nothing; waits are judged on warm
+ * requests of some length only. Without durations the wait is what a request took longer than its tokens usually take.
  */
-export function slotsAfter(slots: number, service: ServiceTimes): number {
-  const { concurrency, wasWarm, totalMs, loadMs, promptEvalMs, evalMs } = service;
-  if (!wasWarm || loadMs === undefined || promptEvalMs === undefined || evalMs === undefined) return slots;
+export function slotLesson(slots: number, service: ServiceTimes, known: ModelFigures): SlotLesson {
+  const { concurrency, servedBeside } = service;
+  if (servedBeside !== undefined && servedBeside >= slots) {
+    return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
+  }
+  const wait = waitOf(service, known);
+  if (wait === undefined) return { slots, trial: undefined };
+  if (concurrency > slots) {
+    // Where it is known who still ran, a short wait only says that one of them ended in time.
+    if (wait === 'none' && servedBeside === undefined)
+      return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
+    return { slots, trial: wait === 'clear' ? 'failed' : undefined };
+  }
+  const isDown = concurrency > 1 && wait === 'clear';
+  return isDown ? { slots: concurrency - 1, trial: 'failed' } : { slots, trial: undefined };
+}
+
+function waitOf(service: ServiceTimes, known: ModelFigures): 'none' | 'clear' | 'some' | undefined {
+  const { wasWarm, totalMs, loadMs, promptEvalMs, evalMs } = service;
+  if (!wasWarm || (loadMs !== undefined && loadMs > WARM_LOAD_MS)) return undefined;
+  if (loadMs === undefined || promptEvalMs === undefined || evalMs === undefined)
+    return guessedWait(service, known);
   const workMs = promptEvalMs + evalMs;
-  if (loadMs > WARM_LOAD_MS || !(workMs >= MIN_WORK_MS)) return slots;
+  if (!(workMs >= MIN_WORK_MS)) return undefined;
   const waitMs = totalMs - loadMs - workMs;
-  if (concurrency > slots && waitMs <= NO_WAIT * workMs) return Math.min(MAX_SLOTS, slots + 1);
-  if (concurrency > 1 && concurrency <= slots && waitMs >= CLEAR_WAIT * workMs) return concurrency - 1;
-  return slots;
+  if (waitMs <= NO_WAIT * workMs) return 'none';
+  return waitMs >= CLEAR_WAIT * workMs ? 'clear' : 'some';
+}
+
+function guessedWait(service: ServiceTimes, known: ModelFigures): 'clear' | 'some' | undefined {
+  const workMs = usualWorkMs(service, known);
+  if (workMs === undefined || !(workMs >= MIN_WORK_MS)) return undefined;
+  const waitMs = service.totalMs - (service.loadMs ?? 0) - workMs;
+  return waitMs >= CLEAR_GUESSED_WAIT * workMs ? 'clear' : 'some';
+}
+
+/** By its tokens, where they and the rates are known; else what requests usually take. */
+function usualWorkMs(
+  service: ServiceTimes,
+  { promptRate, answerRates, heldMs }: ModelFigures,
+): number | undefined {
+  const { promptTokens, completionTokens, concurrency } = service;
+  const answerRate = (answerRates[concurrency - 1] ?? answerRates.at(-1) ?? answerRates[0])?.value;
+  if (completionTokens === undefined || answerRate === undefined) return heldMs?.value;
+  const readingMs = promptRate === undefined ? 0 : ((promptTokens ?? 0) / promptRate.value) * 1_000;
+  return readingMs + (completionTokens / answerRate) * 1_000;
+}
+
+/** Monotonic ms from which on the next trial may be sent, after one that failed at `now`. */
+export function probeAfterFailure(failedBefore: number, now: number): number {
+  return now + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(20, failedBefore));
 }

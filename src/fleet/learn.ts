@@ -1,64 +1,109 @@
-import { slotsAfter } from './learn-slots.ts';
-import type { Learnt, ModelKey, ModelOnDisk, ServiceTimes } from './types.ts';
+import { NO_FIGURES } from './figures.ts';
+import { anyContextKey, figuresKey, NODE_FIGURES_KEY } from './figures-key.ts';
+import { slotsOf } from './gpu.ts';
+import { figuresAfter, nodeSamples } from './learn-figures.ts';
+import { type Samples, samplesOf, WARM_LOAD_MS } from './learn-samples.ts';
+import { probeAfterFailure, type SlotLesson, slotLesson } from './learn-slots.ts';
+import type { FiguresByModel, Learnt, ModelFigures, ModelKey, NodeRecord, ServiceTimes } from './types.ts';
 
-const SERVICE_WEIGHT = 0.2;
-/** Smaller changes of a smoothed figure are dropped: most answers then change nothing, and no snapshot is rebuilt. */
-const NOTICEABLE = 0.02;
-const MAX_MODELS = 256;
-const MAX_SERVICE_MS = 3_600_000;
+/** Of one node: about 250 pairs of model and context. The longest untouched go first. */
+export const MAX_FIGURES = 512;
 /** Below this size a load is all process start and says nothing of the rate. */
 const MIN_LOAD_BYTES = 64 * 1024 ** 2;
 /** Part of a load that does not depend on the size: process start, probing of the GPUs. */
 const LOAD_START_MS = 500;
-const MIN_LOAD_MS = 50;
 const MIN_RATE = 1024 ** 2;
 const MAX_RATE = 100 * 1024 ** 3;
 /** A load may contain a wait for other requests to end, so fast ones tell more of the disk than slow ones. */
 const FASTER_WEIGHT = 0.5;
 const SLOWER_WEIGHT = 0.2;
+const SERVICE_WEIGHT = 0.2;
+const MAX_MODELS = 256;
 
-/** What one served request teaches. `onDisk` is the model's entry in the node's tag list, if it has one. */
-export function learn(
-  learnt: Learnt,
-  model: ModelKey,
-  onDisk: ModelOnDisk | undefined,
-  service: ServiceTimes,
-): Learnt {
-  const slots = slotsAfter(learnt.slots, service);
-  const loadBytesPerSecond = loadRateAfter(learnt.loadBytesPerSecond, onDisk, service);
-  const serviceMs = serviceAfter(learnt.serviceMs, model, learnt.slots, service);
-  const isSame =
-    slots === learnt.slots &&
-    loadBytesPerSecond === learnt.loadBytesPerSecond &&
-    serviceMs === learnt.serviceMs;
-  return isSame ? learnt : { ...learnt, slots, loadBytesPerSecond, serviceMs };
+/** What one served request teaches of its node. `now`: monotonic ms. */
+export function learn(node: NodeRecord, model: ModelKey, service: ServiceTimes, now: number): Learnt {
+  const { learnt } = node;
+  const exactKey = figuresKey(model, service.numCtx);
+  const anyKey = anyContextKey(model);
+  const exact = learnt.figures.get(exactKey);
+  const any = learnt.figures.get(anyKey);
+  const known = exact ?? any ?? NO_FIGURES;
+  const believed = any?.slots ?? learnt.slots;
+  const lesson = slotLesson(believed, service, known);
+  const told = slotsOf(node, []);
+  const samples = samplesOf(service, known, told.source === 'configured' ? told.slots : lesson.slots);
+  const at = service.endedAt ?? 0;
+  const sizeBytes = node.models.get(model)?.sizeBytes;
+
+  const figures = new Map(learnt.figures);
+  const slots = lesson.trial === undefined ? any?.slots : lesson.slots;
+  put(
+    figures,
+    NODE_FIGURES_KEY,
+    figuresAfter(figures.get(NODE_FIGURES_KEY), nodeSamples(samples, sizeBytes), at),
+  );
+  put(figures, anyKey, { ...figuresAfter(any, samples, at), slots });
+  const defaultContext = defaultContextAfter(exact, node, model, service);
+  put(figures, exactKey, { ...figuresAfter(exact, samples, at), slots, defaultContext });
+  for (const oldest of figures.keys()) {
+    if (figures.size <= MAX_FIGURES) break;
+    figures.delete(oldest);
+  }
+  return {
+    ...learnt,
+    ...probesAfter(learnt, lesson, now),
+    figures,
+    serviceMs: serviceAfter(learnt.serviceMs, model, samples),
+    slots: lesson.trial === undefined ? learnt.slots : mostSlots(figures),
+    loadBytesPerSecond: loadRateAfter(learnt.loadBytesPerSecond, sizeBytes, samples),
+  };
 }
 
-/** How long the request held its slot: its own work, without loading and waiting. */
-function heldSlotMs(slots: number, service: ServiceTimes): number | undefined {
-  const { totalMs, loadMs, promptEvalMs, evalMs, concurrency, wasWarm } = service;
-  if (promptEvalMs !== undefined && evalMs !== undefined) return promptEvalMs + evalMs;
-  if (loadMs === undefined && !wasWarm) return undefined;
-  // No durations from the node: with a queue before it, the request had about this share of its time for itself.
-  const ownShare = Math.min(1, slots / Math.max(1, concurrency));
-  return Math.max(0, totalMs - (loadMs ?? 0)) * ownShare;
+/** At the end: the first entry is the one longest untouched. */
+function put(figures: Map<string, ModelFigures>, key: string, next: ModelFigures): void {
+  figures.delete(key);
+  figures.set(key, next);
 }
 
-function serviceAfter(
-  known: Learnt['serviceMs'],
+/** A node has as many slots as any of its models has shown; a model that has shown none yet may have all of them. */
+function mostSlots(figures: FiguresByModel): number {
+  let most = 1;
+  for (const { slots } of figures.values()) if (slots !== undefined && slots > most) most = slots;
+  return most;
+}
+
+/** Trials that were sent before a pause began do not lengthen it. */
+function probesAfter(
+  { probeSlotsAt, failedProbes }: Learnt,
+  { trial }: SlotLesson,
+  now: number,
+): Pick<Learnt, 'probeSlotsAt' | 'failedProbes'> {
+  if (trial === 'passed') return { probeSlotsAt: Math.min(probeSlotsAt, now), failedProbes: 0 };
+  if (trial !== 'failed' || now < probeSlotsAt) return { probeSlotsAt, failedProbes };
+  return { probeSlotsAt: probeAfterFailure(failedProbes, now), failedProbes: failedProbes + 1 };
+}
+
+/**
+ * What a request without `num_ctx` got: it was warm, so the node did not reload the model for it, and the list of loaded
+ * models says with which context it is loaded.
+ */
+function defaultContextAfter(
+  known: ModelFigures | undefined,
+  node: NodeRecord,
   model: ModelKey,
-  slots: number,
-  service: ServiceTimes,
-): Learnt['serviceMs'] {
-  const heldMs = heldSlotMs(slots, service);
-  if (heldMs === undefined || !(heldMs >= 0)) return known;
+  { numCtx, wasWarm, loadMs }: ServiceTimes,
+): number | undefined {
+  if (numCtx !== undefined || !wasWarm || loadMs === undefined || loadMs > WARM_LOAD_MS)
+    return known?.defaultContext;
+  return node.resident.get(model)?.contextLength ?? known?.defaultContext;
+}
+
+function serviceAfter(known: Learnt['serviceMs'], model: ModelKey, { heldMs }: Samples): Learnt['serviceMs'] {
+  if (heldMs === undefined) return known;
   const before = known.get(model);
-  const sample = Math.min(MAX_SERVICE_MS, heldMs);
-  const next = before === undefined ? sample : before + (sample - before) * SERVICE_WEIGHT;
-  if (before !== undefined && Math.abs(next - before) <= NOTICEABLE * before) return known;
   const changed = new Map(known);
-  changed.delete(model); // re-inserted at the end: the first entry is the one longest unchanged
-  changed.set(model, next);
+  changed.delete(model);
+  changed.set(model, before === undefined ? heldMs.value : before + (heldMs.value - before) * SERVICE_WEIGHT);
   for (const oldest of changed.keys()) {
     if (changed.size <= MAX_MODELS) break;
     changed.delete(oldest);
@@ -68,13 +113,12 @@ function serviceAfter(
 
 function loadRateAfter(
   known: number | undefined,
-  onDisk: ModelOnDisk | undefined,
-  { wasWarm, loadMs }: ServiceTimes,
+  sizeBytes: number | undefined,
+  { loadMs }: Samples,
 ): number | undefined {
-  if (wasWarm || onDisk === undefined || loadMs === undefined) return known;
-  if (onDisk.sizeBytes < MIN_LOAD_BYTES || !(loadMs >= MIN_LOAD_MS)) return known;
-  const readingMs = Math.max(loadMs - LOAD_START_MS, loadMs / 10);
-  const sample = Math.min(MAX_RATE, Math.max(MIN_RATE, (onDisk.sizeBytes / readingMs) * 1000));
+  if (loadMs === undefined || sizeBytes === undefined || sizeBytes < MIN_LOAD_BYTES) return known;
+  const readingMs = Math.max(loadMs.value - LOAD_START_MS, loadMs.value / 10);
+  const sample = Math.min(MAX_RATE, Math.max(MIN_RATE, (sizeBytes / readingMs) * 1000));
   if (known === undefined) return sample;
   const weight = sample > known ? FASTER_WEIGHT : SLOWER_WEIGHT;
   return known + (sample - known) * weight;

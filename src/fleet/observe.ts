@@ -6,7 +6,7 @@ import {
 } from './health.ts';
 import { learn } from './learn.ts';
 import type { HealthParams } from './params.ts';
-import { withoutModel, withPresumed, withResident, withTags } from './residency.ts';
+import { withCapabilities, withoutModel, withPresumed, withResident, withTags } from './residency.ts';
 import type { Health, Learnt, NodeRecord, Observation } from './types.ts';
 
 /**
@@ -35,7 +35,7 @@ export function observe(
       return withHealth(seen, healthAfterPoll(node.health, params, now));
     }
     case 'capabilities':
-      return node;
+      return withCapabilities(node, observation);
     case 'gpu':
       return {
         ...node,
@@ -51,7 +51,7 @@ export function observe(
     }
     case 'attempt_served': {
       const { model, service } = observation;
-      const learnt = learn(node.learnt, model, node.models.get(model), service);
+      const learnt = learn(node, model, service, now);
       const served = withLearnt(withPresumed(node, model, service), learnt);
       return withHealth(served, healthAfterServed(node.health, model, params, now));
     }

@@ -1,5 +1,5 @@
 import { vramAfter } from './learn-vram.ts';
-import type { ModelKey, ModelOnDisk, NodeRecord, ResidentModel, ServiceTimes } from './types.ts';
+import type { ModelKey, ModelOnDisk, NodeRecord, Observation, ResidentModel, ServiceTimes } from './types.ts';
 
 /** Weight of the newest round trip in the smoothed one. */
 const RTT_WEIGHT = 0.3;
@@ -32,10 +32,43 @@ export function withTags(
   const isSame = models.length === node.models.size && models.every((m) => sameOnDisk(node, m));
   return {
     ...node,
-    models: isSame ? node.models : byKey(models),
+    models: isSame ? node.models : byKey(withKnown(node, models)),
     seenAt: { ...node.seenAt, tags: now },
     rttMs: smoothRtt(node.rttMs, rttMs),
   };
+}
+
+/** What /api/show says of a model is true of every name with its digest. */
+export function withCapabilities(
+  node: NodeRecord,
+  { digest, capabilities, trainedContext }: Extract<Observation, { kind: 'capabilities' }>,
+): NodeRecord {
+  if (digest === '') return node;
+  let models: Map<ModelKey, ModelOnDisk> | undefined;
+  for (const [key, model] of node.models) {
+    if (model.digest !== digest) continue;
+    if (model.trainedContext === trainedContext && sameTexts(model.capabilities, capabilities)) continue;
+    models ??= new Map(node.models);
+    models.set(key, { ...model, capabilities, trainedContext });
+  }
+  return models === undefined ? node : { ...node, models };
+}
+
+function sameTexts(a: readonly string[] | undefined, b: readonly string[]): boolean {
+  return a?.length === b.length && a.every((text, index) => text === b[index]);
+}
+
+/** Tag lists say nothing of capabilities: what is known of a digest stays known. */
+function withKnown(node: NodeRecord, models: readonly ModelOnDisk[]): readonly ModelOnDisk[] {
+  const known = new Map<string, ModelOnDisk>();
+  for (const model of node.models.values())
+    if (model.capabilities !== undefined && model.digest !== '') known.set(model.digest, model);
+  if (known.size === 0) return models;
+  return models.map((model) => {
+    const { capabilities, trainedContext } = known.get(model.digest) ?? {};
+    if (model.capabilities !== undefined || capabilities === undefined) return model;
+    return { ...model, capabilities, trainedContext };
+  });
 }
 
 /** The node answered 404 for a model: its tag list was stale. The next one may bring it back. */

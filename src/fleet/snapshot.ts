@@ -84,7 +84,7 @@ export function viewOf(node: NodeRecord, params: FleetParams, now: number): Node
     loadBytesPerSecond: learnt.loadBytesPerSecond,
     serviceMs: learnt.serviceMs,
     figures: learnt.figures,
-    probeSlotsAt: learnt.probeSlotsAt,
+    probeSlotsAt: slots.source === 'learnt' ? learnt.probeSlotsAt : Number.POSITIVE_INFINITY,
     residentAt: seenAt.resident,
     tagsAt: seenAt.tags,
   };

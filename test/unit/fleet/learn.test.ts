@@ -1,121 +1,35 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { slotsAfter } from '../../../src/fleet/learn-slots.ts';
-import { GIB, NodeLife, onDisk, service } from './builders.ts';
+import { anyContextKey, figuresKey, NODE_FIGURES_KEY } from '../../../src/fleet/figures-key.ts';
+import { MAX_FIGURES } from '../../../src/fleet/learn.ts';
+import type { ModelFigures, ServiceTimes } from '../../../src/fleet/types.ts';
+import { GIB, NodeLife, onDisk, resident } from './builders.ts';
 
-describe('slots', () => {
-  it.each([
-    {
-      name: 'a second request that did not wait shows a second slot',
-      slots: 1,
-      given: { concurrency: 2 },
-      want: 2,
-    },
-    { name: 'they rise one step at a time', slots: 1, given: { concurrency: 8 }, want: 2 },
-    {
-      name: 'a request that waited shows nothing new',
-      slots: 1,
-      given: { concurrency: 2, totalMs: 2_000 },
-      want: 1,
-    },
-    { name: 'running within the belief teaches nothing', slots: 4, given: { concurrency: 4 }, want: 4 },
-    {
-      name: 'a wait within the belief shows that there are fewer',
-      slots: 4,
-      given: { concurrency: 3, totalMs: 2_000 },
-      want: 2,
-    },
-    {
-      name: 'two that wait for each other leave one',
-      slots: 2,
-      given: { concurrency: 2, totalMs: 9_000 },
-      want: 1,
-    },
-    {
-      name: 'a request that was alone waits only for strangers',
-      slots: 4,
-      given: { concurrency: 1, totalMs: 9_000 },
-      want: 4,
-    },
-    {
-      name: 'a wait that could be noise changes nothing',
-      slots: 4,
-      given: { concurrency: 3, totalMs: 1_205 },
-      want: 4,
-    },
-    {
-      name: 'a cold request teaches nothing',
-      slots: 1,
-      given: { concurrency: 2, wasWarm: false },
-      want: 1,
-    },
-    {
-      name: 'a reload in the middle teaches nothing',
-      slots: 4,
-      given: { concurrency: 2, loadMs: 900, totalMs: 9_000 },
-      want: 4,
-    },
-    {
-      name: 'an API without durations teaches nothing',
-      slots: 1,
-      given: { concurrency: 2, evalMs: undefined },
-      want: 1,
-    },
-    {
-      name: 'a very short request teaches nothing',
-      slots: 1,
-      given: { concurrency: 2, promptEvalMs: 5, evalMs: 20, totalMs: 30 },
-      want: 1,
-    },
-    { name: 'there is a bound', slots: 64, given: { concurrency: 200 }, want: 64 },
-  ])('$name', ({ slots, given, want }) => {
-    expect(slotsAfter(slots, service(given))).toBe(want);
-  });
+const M = 'm:latest';
+/** An API that tells no durations. */
+const BARE = { loadMs: undefined, promptEvalMs: undefined, evalMs: undefined };
+const NOON = Date.UTC(2026, 8, 1, 12);
 
-  it.each([1, 2, 4, 8])('converge on the %i that a node has, and stay there', (real) => {
-    const node = new NodeLife().polled();
-    const seen: number[] = [];
-    for (let i = 0; i < 400; i += 1) {
-      // A queue as Ollama has it: 12 requests in turn, the first `real` run, the others wait for a whole turn each.
-      const concurrency = (i % 12) + 1;
-      const turns = Math.max(0, Math.ceil((concurrency - real) / real));
-      node.wait(100).served({ concurrency, totalMs: 1_005 + turns * 1_000 });
-      if (i >= 200) seen.push(node.record.learnt.slots);
-    }
-    expect(new Set(seen)).toEqual(new Set([real]));
-  });
+function figuresOf(node: NodeLife, context?: number, model = M): ModelFigures {
+  const figures = node.record.learnt.figures.get(figuresKey(model, context));
+  if (figures === undefined) throw new Error('no figures');
+  return figures;
+}
 
-  it('fall quickly when the node is restarted with fewer', () => {
-    const node = new NodeLife().polled();
-    for (let i = 2; i <= 8; i += 1) node.served({ concurrency: i });
-    expect(node.record.learnt.slots).toBe(8);
-    node.served({ concurrency: 2, totalMs: 2_000 });
-    expect(node.record.learnt.slots).toBe(1);
-  });
+/** A node with the model after these answers, a second apart. */
+function taught(...services: Partial<ServiceTimes>[]): NodeLife {
+  const node = new NodeLife().tagged(onDisk(M, { sizeBytes: 8 * GIB })).polled(resident(M));
+  for (const [index, service] of services.entries())
+    node.wait(1_000).served({ endedAt: NOON + index * 1_000, ...service });
+  return node;
+}
 
-  it('stay whole numbers from 1 to 64, whatever the node reports', () => {
-    const ms = fc.option(fc.oneof(fc.double(), fc.nat(100_000)), { nil: undefined });
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 64 }),
-        fc.integer({ min: 0, max: 1_000 }),
-        ms,
-        ms,
-        ms,
-        fc.double(),
-        (slots, concurrency, loadMs, promptEvalMs, evalMs, totalMs) => {
-          const next = slotsAfter(slots, service({ concurrency, loadMs, promptEvalMs, evalMs, totalMs }));
-          expect(Number.isInteger(next)).toBe(true);
-          expect(next).toBeGreaterThanOrEqual(1);
-          expect(next).toBeLessThanOrEqual(64);
-        },
-      ),
-    );
-  });
-});
+function times(count: number, service: Partial<ServiceTimes>): Partial<ServiceTimes>[] {
+  return Array.from({ length: count }, () => service);
+}
 
 describe('load rate', () => {
-  const node = (): NodeLife => new NodeLife().polled().tagged(onDisk('m:latest', { sizeBytes: 10 * GIB }));
+  const node = (): NodeLife => new NodeLife().polled().tagged(onDisk(M, { sizeBytes: 10 * GIB }));
   const cold = (loadMs: number) => ({ wasWarm: false, loadMs, totalMs: loadMs + 1_000 });
 
   it('is learnt from the first load of a model of known size', () => {
@@ -136,49 +50,251 @@ describe('load rate', () => {
 
   it.each([
     { name: 'a warm request', fields: { wasWarm: true, loadMs: 5 } },
-    { name: 'an API without durations', fields: { wasWarm: false, loadMs: undefined } },
+    {
+      name: 'an API without durations that tells no time either',
+      fields: { ...BARE, wasWarm: false, firstByteMs: undefined },
+    },
     { name: 'no load at all', fields: { wasWarm: false, loadMs: 3 } },
+    { name: 'a request that joined the load of another', fields: { ...cold(5_000), concurrency: 2 } },
+    { name: 'a load beside running requests for other models', fields: { ...cold(60_000), besideOthers: 1 } },
   ])('is not learnt from $name', ({ fields }) => {
-    expect(node().served(fields).record.learnt.loadBytesPerSecond).toBeUndefined();
+    const life = node().served(fields);
+    expect(life.record.learnt.loadBytesPerSecond).toBeUndefined();
+    expect(figuresOf(life).loadMs).toBeUndefined();
   });
 
-  it('is not learnt from a model too small to tell', () => {
-    const life = new NodeLife().tagged(onDisk('m:latest', { sizeBytes: 300_000 })).served(cold(290));
+  it('is not learnt from a model too small to tell, its load time is', () => {
+    const life = new NodeLife().tagged(onDisk(M, { sizeBytes: 300_000 })).served(cold(290));
     expect(life.record.learnt.loadBytesPerSecond).toBeUndefined();
+    expect(figuresOf(life).loadMs?.value).toBe(290);
+  });
+
+  it('is seen from outside where the API tells no durations: what the first byte came later than it would', () => {
+    const life = node().served({ promptTokens: 1_000, promptEvalMs: 500 });
+    life.served({ ...BARE, wasWarm: false, promptTokens: 1_000, firstByteMs: 10_500, totalMs: 12_000 });
+    expect(figuresOf(life).loadMs?.value).toBeCloseTo(10_000);
   });
 });
 
-describe('service time', () => {
-  const ms = (node: NodeLife): number | undefined => node.record.learnt.serviceMs.get('m:latest');
+describe('load time', () => {
+  it('is hardly lengthened by a load that waited for another', () => {
+    const load = (loadMs: number) => ({ wasWarm: false, loadMs, totalMs: loadMs + 1_000 });
+    const node = taught(...times(8, load(4_000)), load(60_000));
+    expect(figuresOf(node).loadMs?.value).toBeLessThan(4_400);
+    expect(figuresOf(taught(load(60_000), ...times(8, load(4_000)))).loadMs?.value).toBeLessThan(12_000);
+  });
+});
+
+describe('prompt rate', () => {
+  const read = (promptTokens: number, promptEvalMs: number, fields: Partial<ServiceTimes> = {}) => ({
+    promptTokens,
+    promptEvalMs,
+    promptBytes: promptTokens * 4,
+    ...fields,
+  });
+  const rate = (node: NodeLife) => figuresOf(node).promptRate?.value;
+
+  it('is tokens over their reading', () => {
+    expect(rate(taught(read(1_000, 500)))).toBeCloseTo(2_000);
+  });
+
+  it('is not raised by a prompt that the node still had, whether its count covers it or not', () => {
+    const plain = times(5, read(1_000, 500));
+    // 90 % cached: 100 tokens were read in 50 ms. Older versions count 1,000, newer ones 100.
+    const all = read(1_000, 50, { cachedBytes: 3_600 });
+    const onlyRead = { ...read(100, 50), promptBytes: 4_000, cachedBytes: 3_600 };
+    expect(rate(taught(...plain, ...times(20, all)))).toBeCloseTo(2_000, -2);
+    expect(rate(taught(...plain, ...times(20, onlyRead)))).toBeCloseTo(2_000, -2);
+    expect(rate(taught(...plain, ...times(20, read(1_000, 400, { cachedBytes: 800 }))))).toBeCloseTo(
+      2_000,
+      -2,
+    );
+  });
+
+  it('is not raised by prompts that were cached without our knowing', () => {
+    const node = taught(...times(8, read(1_000, 500)));
+    for (let i = 0; i < 30; i += 1)
+      node.served({ ...(i % 2 === 0 ? read(1_000, 20) : read(1_000, 500)), endedAt: NOON });
+    expect(rate(node)).toBeLessThan(2_200);
+  });
+
+  it('rises when the node has really become faster', () => {
+    const node = taught(...times(8, read(1_000, 500)), ...times(30, read(1_000, 50)));
+    expect(rate(node)).toBeGreaterThan(17_000);
+  });
+
+  it('of embeddings is the whole time but the load', () => {
+    const embed = {
+      promptEvalMs: undefined,
+      evalMs: undefined,
+      completionTokens: undefined,
+      firstByteMs: undefined,
+    };
+    expect(rate(taught({ ...embed, promptTokens: 500, loadMs: 10, totalMs: 260 }))).toBeCloseTo(2_000);
+  });
+
+  it('is the time to the first byte where no durations are told, and nothing where that may be a wait', () => {
+    const bare = { ...BARE, promptTokens: 1_000, firstByteMs: 500 };
+    expect(rate(taught(bare))).toBeCloseTo(2_000);
+    expect(rate(taught({ ...bare, concurrency: 2 }))).toBeUndefined();
+    expect(rate(taught({ ...bare, wasWarm: false }))).toBeUndefined();
+  });
+});
+
+describe('answer rate', () => {
+  it('is kept by the number of requests that ran at once', () => {
+    const node = taught(
+      { completionTokens: 100, evalMs: 2_000 },
+      { completionTokens: 100, evalMs: 4_000, concurrency: 3, servedBeside: 2 },
+    );
+    expect(figuresOf(node).answerRates.map((rate) => rate?.value)).toEqual([50, undefined, 25]);
+  });
+
+  it('of a request that queued is that of one that ran alone', () => {
+    const node = taught({ completionTokens: 100, evalMs: 2_000, concurrency: 9, totalMs: 30_000 });
+    expect(figuresOf(node).answerRates.map((rate) => rate?.value)).toEqual([50]);
+  });
+
+  it('has a bounded number of places', () => {
+    const node = taught({ completionTokens: 100, evalMs: 2_000, concurrency: 5_000, servedBeside: 4_999 });
+    expect(figuresOf(node).answerRates).toHaveLength(16);
+  });
+
+  it('is from the first byte to the end where a stream tells no durations', () => {
+    const node = taught({ ...BARE, completionTokens: 101, firstByteMs: 1_000, totalMs: 3_000 });
+    expect(figuresOf(node).answerRates[0]?.value).toBeCloseTo(50);
+  });
+
+  it('of an answer in one piece leaves the reading out', () => {
+    const node = taught({ promptTokens: 1_000, promptEvalMs: 1_000 }, {
+      ...BARE,
+      model: M,
+      promptTokens: 1_000,
+      firstByteMs: undefined,
+      completionTokens: 100,
+      totalMs: 3_000,
+    } as Partial<ServiceTimes>);
+    // 50 tokens/s by its own count, then 100 tokens in 3 s of which 1 s was reading.
+    expect(figuresOf(node).answerRates[0]?.value).toBeCloseTo(50);
+  });
+});
+
+describe('text figures', () => {
+  it('are tokens of the answer and bytes per token of prompts that were read as a whole', () => {
+    const node = taught({ completionTokens: 300, promptTokens: 500, promptBytes: 2_500 });
+    expect(figuresOf(node).answerTokens?.value).toBe(300);
+    expect(figuresOf(node).bytesPerToken?.value).toBe(5);
+  });
+
+  it.each([
+    { name: 'partly cached', fields: { promptTokens: 100, promptBytes: 4_000, cachedBytes: 3_600 } },
+    {
+      name: 'cut off to fit the context',
+      fields: { promptTokens: 2_000, promptBytes: 40_000, numCtx: 2_048 },
+    },
+  ])('do not come from a prompt that was $name', ({ fields }) => {
+    const node = taught(fields);
+    expect(figuresOf(node, fields.numCtx).bytesPerToken).toBeUndefined();
+  });
+});
+
+describe('the time that a request holds its slot', () => {
+  const held = (node: NodeLife) => figuresOf(node).heldMs?.value;
 
   it('is the work alone: neither the wait nor the load counts', () => {
-    expect(ms(new NodeLife().served({ totalMs: 60_000, loadMs: 20_000 }))).toBe(1_000);
+    expect(held(taught({ totalMs: 60_000, loadMs: 20_000 }))).toBe(1_000);
   });
 
   it('is estimated from the total and the queue where the node reports no durations', () => {
-    const bare = { loadMs: undefined, promptEvalMs: undefined, evalMs: undefined };
-    expect(ms(new NodeLife().served({ ...bare, totalMs: 4_000 }))).toBe(4_000);
-    expect(ms(new NodeLife().served({ ...bare, totalMs: 4_000, concurrency: 4 }))).toBe(1_000);
-    expect(ms(new NodeLife().served({ ...bare, totalMs: 4_000, wasWarm: false }))).toBeUndefined();
+    expect(held(taught({ ...BARE, totalMs: 4_000 }))).toBe(4_000);
+    expect(held(taught({ ...BARE, totalMs: 4_000, concurrency: 4 }))).toBe(1_000);
+    expect(held(taught({ ...BARE, totalMs: 4_000, wasWarm: false }))).toBeUndefined();
+  });
+});
+
+describe('the wait inside Ollama', () => {
+  it('is what the durations do not explain, of requests that did not wait for ours', () => {
+    expect(figuresOf(taught({ totalMs: 1_305, loadMs: 5 })).innerWaitMs?.value).toBe(305);
+    expect(figuresOf(taught({ totalMs: 9_000, concurrency: 3 })).innerWaitMs).toBeUndefined();
+  });
+});
+
+describe('the default context', () => {
+  it('is that of the loaded model, where a request without one did not reload it', () => {
+    expect(figuresOf(taught({})).defaultContext).toBe(4_096);
+    expect(figuresOf(taught({ loadMs: 3_000 })).defaultContext).toBeUndefined();
+    expect(figuresOf(taught({ numCtx: 8_192 }), 8_192).defaultContext).toBeUndefined();
+  });
+});
+
+describe('figures', () => {
+  it('are apart for contexts that differ by the factor four, and together over all contexts and models', () => {
+    const node = taught(
+      { completionTokens: 100, evalMs: 1_000 },
+      { numCtx: 65_536, completionTokens: 100, evalMs: 4_000 },
+    );
+    expect(figuresOf(node).answerRates[0]?.value).toBe(100);
+    expect(figuresOf(node, 65_536).answerRates[0]?.value).toBe(25);
+    expect(node.record.learnt.figures.get(anyContextKey(M))?.answerRates[0]?.weight).toBeCloseTo(2, 3);
+    // 8 GiB at 100 tokens/s would be 200 of the 4 GiB that the node's own figures are told in.
+    const one = taught({ completionTokens: 100, evalMs: 1_000 }).record.learnt.figures.get(NODE_FIGURES_KEY);
+    expect(one?.answerRates[0]?.value).toBe(200);
   });
 
-  it('follows what it sees', () => {
-    const node = new NodeLife().served();
-    for (let i = 0; i < 40; i += 1) node.served({ evalMs: 4_800, totalMs: 5_005 });
-    expect(ms(node)).toBeGreaterThan(4_400);
-  });
-
-  it('leaves the record as it is where nothing noticeable changed, so that no snapshot is rebuilt', () => {
-    const node = new NodeLife().polled().tagged(onDisk('m:latest')).served();
-    const before = node.record;
-    expect(node.wait(10).served({ evalMs: 810, totalMs: 1_015 }).record).toBe(before);
-  });
-
-  it('is kept for a bounded number of models, the latest ones', () => {
+  it('are kept for a bounded number of models, the latest ones; those of the node stay', () => {
     const node = new NodeLife();
-    for (let i = 0; i < 300; i += 1) node.served({}, `m${i}`);
-    expect(node.record.learnt.serviceMs.size).toBe(256);
-    expect(node.record.learnt.serviceMs.has('m299')).toBe(true);
-    expect(node.record.learnt.serviceMs.has('m0')).toBe(false);
+    for (let i = 0; i < 400; i += 1) node.served({}, `m${i}:latest`);
+    const { figures, serviceMs } = node.record.learnt;
+    expect(figures.size).toBe(MAX_FIGURES);
+    expect(figures.has('m399:latest')).toBe(true);
+    expect(figures.has(NODE_FIGURES_KEY)).toBe(true);
+    expect(figures.has('m0:latest')).toBe(false);
+    expect(serviceMs.size).toBeLessThanOrEqual(256);
+  });
+
+  it('are finite and positive, whatever a node reports', () => {
+    const number = fc.option(fc.oneof(fc.double(), fc.nat(1e6), fc.constantFrom(0, -1, 1e308)), {
+      nil: undefined,
+    });
+    const total = fc.oneof(fc.double(), fc.nat(1e6));
+    const service = fc.record({
+      concurrency: fc.integer({ min: 1, max: 1_000 }),
+      wasWarm: fc.boolean(),
+      servedBeside: fc.option(fc.nat(1_000), { nil: undefined }),
+      numCtx: fc.option(fc.nat(1e6), { nil: undefined }),
+      firstByteMs: number,
+      totalMs: total,
+      loadMs: number,
+      promptEvalMs: number,
+      evalMs: number,
+      promptTokens: number,
+      completionTokens: number,
+      promptBytes: number,
+      cachedBytes: number,
+      endedAt: number,
+    });
+    fc.assert(
+      fc.property(fc.array(service, { minLength: 1, maxLength: 20 }), (services) => {
+        const node = taught(...services);
+        for (const {
+          answerRates,
+          slots,
+          defaultContext,
+          ...estimates
+        } of node.record.learnt.figures.values()) {
+          for (const estimate of [...answerRates, ...Object.values(estimates)]) {
+            if (estimate === undefined) continue;
+            expect(estimate.value).toBeGreaterThan(0);
+            expect(estimate.value).toBeLessThanOrEqual(1e7);
+            expect(Number.isFinite(estimate.spread)).toBe(true);
+          }
+          expect(slots ?? 1).toBeGreaterThanOrEqual(1);
+          expect(defaultContext ?? 1).toBeGreaterThanOrEqual(1);
+        }
+        const { loadBytesPerSecond, serviceMs } = node.record.learnt;
+        expect(Number.isFinite(loadBytesPerSecond ?? 1)).toBe(true);
+        for (const ms of serviceMs.values()) expect(ms >= 0 && Number.isFinite(ms)).toBe(true);
+      }),
+    );
   });
 });
