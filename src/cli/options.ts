@@ -83,6 +83,14 @@ function nonEmpty(value: string): string {
 }
 
 /** A whole number above zero. */
+export function nonNegativeInteger(value: string): number {
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || !Number.isSafeInteger(number)) {
+    throw new InvalidArgumentError('a whole number is needed.');
+  }
+  return number;
+}
+
 export function positiveInteger(value: string): number {
   const number = Number(value);
   if (!/^\d+$/.test(value) || !Number.isSafeInteger(number) || number < 1) {

@@ -10,7 +10,9 @@ import { runExplain } from './explain.ts';
 import type { Io } from './io.ts';
 import { addNodesCommands } from './nodes-program.ts';
 import { addConfigOptions, addRunOptions, positiveInteger, type RunFlags } from './options.ts';
+import { addSimulateCommand } from './simulate/simulate-program.ts';
 import { runStatus } from './status.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface ProgramActions {
   readonly version: string;
@@ -33,7 +35,7 @@ export async function runProgram(args: readonly string[], actions: ProgramAction
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     io.err.write(`warmpath: ${describe(error)}\n`);
     if (error instanceof AdminUnreachable) return EXIT.unreachable;
-    return error instanceof AdminAddressError ? EXIT.usage : EXIT.problem;
+    return error instanceof AdminAddressError || error instanceof UsageError ? EXIT.usage : EXIT.problem;
   }
 }
 
@@ -94,6 +96,7 @@ function createProgram(actions: ProgramActions, done: (code: ExitCode) => void):
       done(await (await import('./agent.ts')).agent(io, flags));
     });
   addNodesCommands(program, io, addAdminOptions, done);
+  addSimulateCommand(program, io, done);
   addConfigOptions(program.command('envoy-config'))
     .description('print the Envoy bootstrap that "up" would use')
     .action(async (flags: RunFlags) => done(await runEnvoyConfig(io, flags)));

@@ -1,0 +1,64 @@
+import { SIM_POLICIES, type SimPolicy, simulate } from '../../simulate/policies.ts';
+import { measure } from '../../simulate/report/measure.ts';
+import { SCENARIOS } from '../../simulate/scenarios/catalogue.ts';
+import type { Scenario } from '../../simulate/types.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import type { Io } from '../io.ts';
+import { columnsOf, createPaint } from '../terminal.ts';
+import { UsageError } from '../usage-error.ts';
+import { policyRun, renderRuns } from './simulate-view.ts';
+
+export interface SimulateFlags {
+  readonly scenario?: string;
+  readonly replay?: string;
+  readonly policy?: string;
+  readonly seed: number;
+  readonly requests?: number;
+  readonly json?: boolean;
+}
+
+/** Runs policies over a simulated fleet and shows how each of them did. */
+export async function runSimulate(io: Io, file: string | undefined, flags: SimulateFlags): Promise<ExitCode> {
+  const policies = policiesOf(flags.policy);
+  const scenario = await scenarioOf(file, flags);
+  const runs = [];
+  for (const policy of policies) {
+    if (io.signal.aborted) return EXIT.problem;
+    const result = simulate(scenario, policy, { seed: flags.seed });
+    runs.push(policyRun(result, measure(result, scenario)));
+  }
+  if (flags.json === true) {
+    const { name, about, requests, nodes, models } = scenario;
+    const report = {
+      scenario: name,
+      about,
+      seed: flags.seed,
+      requests: requests.length,
+      nodes: nodes.length,
+      models: models.length,
+      policies: runs,
+    };
+    io.out.write(`${JSON.stringify(report, null, 2)}\n`);
+  } else io.out.write(renderRuns(scenario, flags.seed, runs, createPaint(io.out, io.env), columnsOf(io.out)));
+  return EXIT.ok;
+}
+
+function policiesOf(list: string | undefined): readonly SimPolicy[] {
+  if (list === undefined) return SIM_POLICIES;
+  const names = list.split(',').map((name) => name.trim());
+  return names.map((name) => {
+    const policy = SIM_POLICIES.find((known) => known === name);
+    if (policy === undefined)
+      throw new UsageError(`there is no policy "${name}"; there are ${SIM_POLICIES.join(', ')}`);
+    return policy;
+  });
+}
+
+async function scenarioOf(file: string | undefined, flags: SimulateFlags): Promise<Scenario> {
+  const { scenario: name, seed, requests } = flags;
+  if (name === undefined) throw new UsageError('name a workload file, or a scenario with --scenario');
+  const draw = SCENARIOS.get(name);
+  if (draw === undefined)
+    throw new UsageError(`there is no scenario "${name}"; there are ${[...SCENARIOS.keys()].join(', ')}`);
+  return draw(seed, requests);
+}
