@@ -1,9 +1,11 @@
 import type { Candidates, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
 import { type Entry, entryOf, isSure, rankedNode, totalSeconds } from './cost.ts';
+import { type Facts, factsOf } from './facts.ts';
 import { isLastResort, rejectReason } from './filters.ts';
 import { type Question, questionOf } from './question.ts';
 import { visitSome } from './sample.ts';
+import { NOTHING_SHOWN, type Shown, shownBy } from './service.ts';
 import { Shortlist } from './shortlist.ts';
 import type { RankedNode, Ranking, RejectReason, Situation } from './types.ts';
 
@@ -27,6 +29,7 @@ export class Contest {
   readonly #list: Shortlist<Entry>;
   /** Nodes known to load the model for earlier requests of ours. */
   readonly #loading: ReadonlySet<NodeView>;
+  #shown: Shown = NOTHING_SHOWN;
   readonly #rejected: { id: string; reason: RejectReason }[] = [];
 
   constructor(request: RouteRequest, situation: Situation, isResort: boolean) {
@@ -45,8 +48,11 @@ export class Contest {
       visitSome(places, most, params.sampledNodes, random, one);
     if (request.endpoint.operation === 'show') visit(knowing, params.maxColdNodes, enter);
     else {
-      visit(warm, params.maxWarmNodes, enter);
-      for (const node of this.#loading) this.#enter(node);
+      const settled: Facts[] = [];
+      visit(warm, params.maxWarmNodes, (at) => this.#note(nodes[at], settled));
+      for (const node of this.#loading) this.#note(node, settled);
+      for (const facts of settled) this.#shown = shownBy(facts.service, this.#shown);
+      for (const facts of settled) this.#offer(facts);
       this.#visitCold(candidates, visit);
     }
     if (this.#list.items.length === 0) this.#search(candidates);
@@ -83,9 +89,20 @@ export class Contest {
   /** False where the node must not take the request. */
   #enter(node: NodeView | undefined): boolean {
     if (node === undefined || this.#rejectReason(node) !== undefined) return false;
-    const entry = entryOf(this.#question, node);
-    this.#list.offer(entry, totalSeconds(entry.terms, this.#question.params));
+    this.#offer(factsOf(this.#question, node));
     return true;
+  }
+
+  /** The same, but it is offered later, when all that such nodes have shown is known. */
+  #note(node: NodeView | undefined, noted: Facts[]): boolean {
+    if (node === undefined || this.#rejectReason(node) !== undefined) return false;
+    noted.push(factsOf(this.#question, node));
+    return true;
+  }
+
+  #offer(facts: Facts): void {
+    const entry = entryOf(facts, this.#question, this.#shown);
+    this.#list.offer(entry, totalSeconds(entry.terms, this.#question.params));
   }
 
   #rejectReason(node: NodeView): RejectReason | undefined {

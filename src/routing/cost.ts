@@ -1,7 +1,7 @@
-import type { NodeView } from '../fleet/types.ts';
-import { type Facts, factsOf } from './facts.ts';
+import type { Facts } from './facts.ts';
 import type { RoutingParams } from './params.ts';
 import type { Question } from './question.ts';
+import { believed, type Shown } from './service.ts';
 import { mayStartNow } from './starts-now.ts';
 import { type Eviction, evictionOf } from './terms/eviction.ts';
 import { loadSeconds } from './terms/load.ts';
@@ -21,8 +21,9 @@ export interface Entry {
   readonly terms: CostTerms;
 }
 
-export function entryOf(question: Question, node: NodeView): Entry {
-  const facts = factsOf(question, node);
+/** `facts` are the node's own; `shown` by all. */
+export function entryOf(own: Facts, question: Question, shown: Shown): Entry {
+  const facts = { ...own, service: believed(own.service, shown) };
   const eviction = evictionOf(facts, question);
   return { facts, eviction, terms: costOf(facts, eviction, question) };
 }

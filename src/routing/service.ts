@@ -14,6 +14,46 @@ export interface Service {
   readonly answerSeconds: number;
   /** Requests that it runs at once for the model, at least 1. */
   readonly slots: number;
+  /** How much of the prompt's and the answer's seconds was seen there, 0 to 1. */
+  readonly confidence: number;
+}
+
+/** The least seconds that any node of which enough was seen needs; Infinity: there is none. */
+export interface Shown {
+  readonly promptSeconds: number;
+  readonly answerSeconds: number;
+}
+
+export const NOTHING_SHOWN: Shown = {
+  promptSeconds: Number.POSITIVE_INFINITY,
+  answerSeconds: Number.POSITIVE_INFINITY,
+};
+/** From then on a node's own figures count as seen. */
+const SEEN = 0.5;
+
+export function shownBy({ promptSeconds, answerSeconds, confidence }: Service, before: Shown): Shown {
+  if (confidence < SEEN) return before;
+  return {
+    promptSeconds: Math.min(before.promptSeconds, promptSeconds),
+    answerSeconds: Math.min(before.answerSeconds, answerSeconds),
+  };
+}
+
+/**
+ * A node of which little is known is believed to be as good as the best that is known, as far as it is not known: one
+ * that was taken for slow would never be asked, and never show what it can do.
+ */
+export function believed(service: Service, shown: Shown): Service {
+  const { promptSeconds, answerSeconds, confidence } = service;
+  if (confidence >= 1 || (promptSeconds <= shown.promptSeconds && answerSeconds <= shown.answerSeconds))
+    return service;
+  const own = (seconds: number, best: number): number =>
+    confidence * seconds + (1 - confidence) * Math.min(seconds, best);
+  return {
+    ...service,
+    promptSeconds: own(promptSeconds, shown.promptSeconds),
+    answerSeconds: own(answerSeconds, shown.answerSeconds),
+  };
 }
 
 export function serviceOf(
@@ -28,7 +68,7 @@ export function serviceOf(
   const known = Number.isNaN(slots) ? 1 : slots;
   const atOnce = Math.min(known, running + 1);
   const sizeBytes = node.models.get(key)?.sizeBytes ?? params.defaultModelBytes;
-  const { loadSeconds, promptSeconds, promptSecondsPerByte, answerSeconds } = predictService(
+  const { loadSeconds, promptSeconds, promptSecondsPerByte, answerSeconds, confidence } = predictService(
     node,
     request,
     sizeBytes,
@@ -40,6 +80,7 @@ export function serviceOf(
     promptSeconds: Math.max(0, promptSeconds - cachedBytes * promptSecondsPerByte),
     answerSeconds,
     slots: known,
+    confidence,
   };
 }
 

@@ -8,13 +8,16 @@ import type { Question } from '../question.ts';
 export function loadSeconds(facts: Facts, question: Question, victimsSeconds: number): number {
   const { state, service, onOtherLoads } = facts;
   if (state === 'none' || state === 'warm') return 0;
-  if (state === 'loading') return restSeconds(facts, question);
+  if (state === 'loading') return restOfLoadSeconds(facts, question);
   const others = onOtherLoads > 0 ? service.loadSeconds * question.params.loadLeftShare : 0;
   return service.loadSeconds + others + victimsSeconds;
 }
 
 /** The first request ends when the load, its prompt and its answer are done; a load that is late is nearly done. */
-function restSeconds({ node, service }: Facts, { inflight, request, params, now }: Question): number {
+export function restOfLoadSeconds(
+  { node, service }: Facts,
+  { inflight, request, params, now }: Question,
+): number {
   const { loadSeconds: whole, promptSeconds, answerSeconds } = service;
   const first = inflight.expectedEnds(node.id, request.model.key)[0];
   if (first === undefined) return whole * params.loadLeftShare;

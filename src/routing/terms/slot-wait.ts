@@ -1,5 +1,7 @@
 import { type Facts, freeSlots } from '../facts.ts';
+import type { RoutingParams } from '../params.ts';
 import type { Question } from '../question.ts';
+import { restOfLoadSeconds } from './load.ts';
 
 /**
  * Seconds until a slot is free for the request: until as many of the running requests have ended as stand before it, in
@@ -10,11 +12,13 @@ export function slotWaitSeconds(facts: Facts, question: Question): number {
   const { state, node, onModel, admitted } = facts;
   if (state === 'none') return 0;
   const busy = Math.max(0, node.busyUntil - question.now) / 1000;
-  if (state === 'reload') return busy + (onModel > 0 ? endOf(facts, question, onModel) : 0);
-  const free = freeSlots(facts);
-  if (free > 0) return busy;
+  if (state === 'reload') return busy + (onModel > 0 ? endSeconds(facts, question, onModel, 0) : 0);
+  if (freeSlots(facts) > 0) return busy;
   const ahead = state === 'cold' ? 0 : question.aheadEach;
-  return busy + endOf(facts, question, Math.max(1, onModel - admitted + 1) + ahead);
+  // What is left of a load is a term of its own; all who wait for it end after it.
+  const rest = state === 'loading' ? restOfLoadSeconds(facts, question) : 0;
+  const end = endSeconds(facts, question, Math.max(1, onModel - admitted + 1) + ahead, rest);
+  return busy + Math.max(0, end - rest);
 }
 
 /** Whether a slot is free for the request right now. */
@@ -22,36 +26,30 @@ export function hasFreeSlot(facts: Facts, now: number): boolean {
   return freeSlots(facts) > 0 && facts.node.busyUntil <= now;
 }
 
+/** Seconds that a request is expected to last still. One that is late lasts on: the later it is, the longer. */
+export function secondsLeft(end: number, heldSeconds: number, params: RoutingParams, now: number): number {
+  const seconds = (end - now) / 1000;
+  const least = params.leastLeftShare * heldSeconds;
+  return seconds >= 0 ? Math.max(seconds, least) : least - params.overdueShare * seconds;
+}
+
 /**
  * Seconds until so many requests for the model have ended. Of ours it is known when they should; those of other replicas
- * end at even distances. One that is late lasts on: the later it is, the longer.
+ * end one after the other, on each slot. A part of a request counts as that part of its time.
  */
-function endOf(facts: Facts, question: Question, count: number): number {
+function endSeconds(facts: Facts, question: Question, count: number, restSeconds: number): number {
   const { node, onModel, admitted, service } = facts;
   const { inflight, request, params, now } = question;
   const heldSeconds = service.promptSeconds + service.answerSeconds;
   const perEnd = heldSeconds / admitted;
-  if (onModel === 0) return perEnd * count;
-  const ends = inflight.expectedEnds(node.id, request.model.key);
   const left: number[] = [];
-  for (const end of ends) left.push(secondsLeft(end, heldSeconds, params, now));
-  const others = Math.max(0, Math.min(onModel, admitted + Math.ceil(count)) - left.length);
-  for (let i = 1; i <= others; i += 1) left.push((heldSeconds * i) / Math.max(others, admitted));
+  for (const end of onModel === 0 ? [] : inflight.expectedEnds(node.id, request.model.key))
+    left.push(secondsLeft(end, heldSeconds, params, now));
+  const others = Math.min(onModel - left.length, Math.ceil(count));
+  for (let i = 1; i <= others; i += 1) left.push(restSeconds + perEnd * i);
   left.sort(bySize);
-  const whole = Math.ceil(count);
-  const known = left[Math.min(whole, left.length) - 1] ?? 0;
-  return known + Math.max(0, count - left.length) * perEnd;
-}
-
-export function secondsLeft(
-  end: number,
-  heldSeconds: number,
-  params: { readonly leastLeftShare: number; readonly overdueShare: number },
-  now: number,
-): number {
-  const seconds = (end - now) / 1000;
-  const least = params.leastLeftShare * heldSeconds;
-  return seconds >= 0 ? Math.max(seconds, least) : least - params.overdueShare * seconds;
+  const known = Math.min(Math.floor(count), left.length);
+  return (left[known - 1] ?? restSeconds) + (count - known) * perEnd;
 }
 
 function bySize(a: number, b: number): number {

@@ -80,13 +80,25 @@ export function request(
   );
 }
 
-/** Running requests, written `{ n1: { 'm:latest': 2 } }`. */
+/** Running requests of other replicas, of which only the number is known, written `{ n1: { 'm:latest': 2 } }`. */
 export function running(counts: Record<string, Record<string, number>> = {}): Inflight {
   return {
     onNode: (id) => Object.values(counts[id] ?? {}).reduce((sum, count) => sum + count, 0),
     onModel: (id, model) => counts[id]?.[model] ?? 0,
     nodesRunning: (model) => Object.keys(counts).filter((id) => (counts[id]?.[model] ?? 0) > 0),
     expectedEnds: () => [],
+  };
+}
+
+/** Running requests of this replica: when they are expected to end, in seconds from `NOW`. */
+export function ending(ends: Record<string, Record<string, readonly number[]>>): Inflight {
+  const counts = Object.entries(ends).map(([id, models]) => [
+    id,
+    Object.fromEntries(Object.entries(models).map(([key, list]) => [key, list.length])),
+  ]);
+  return {
+    ...running(Object.fromEntries(counts)),
+    expectedEnds: (id, model) => (ends[id]?.[model] ?? []).map((seconds) => NOW + seconds * 1000),
   };
 }
 

@@ -12,6 +12,7 @@ import { MODEL, request, situation } from './builders.ts';
 const TICK_MS = 50;
 const SERVICE_MS = 500;
 const SLOTS = 8;
+const ANSWER = { promptEvalMs: 100, evalMs: 400, totalMs: 505 };
 
 /** How a node behaves at a given time: it serves, or every request fails at once. */
 type Behaviour = (now: number) => FailureReason | undefined;
@@ -42,7 +43,7 @@ class Fleet {
       this.#see(id, { kind: 'address', address: `10.0.0.${i + 1}:11434`, hosts: [] });
       this.#see(id, { kind: 'tags', models: [onDisk(MODEL)], rttMs: 1 });
       this.#see(id, { kind: 'resident', models: [resident(MODEL)], rttMs: 1 });
-      this.#see(id, { kind: 'attempt_served', model: MODEL, service: service() });
+      this.#see(id, { kind: 'attempt_served', model: MODEL, service: service(ANSWER) });
     }
   }
 
@@ -98,8 +99,8 @@ class Fleet {
       if (endsAt > this.now && !isDead) continue;
       this.#running.splice(i, 1);
       this.ledger.release(id);
-      const answer = { concurrency, promptEvalMs: 100, evalMs: 400, totalMs: 505 };
-      const served: Observation = { kind: 'attempt_served', model: MODEL, service: service(answer) };
+      const answer = service({ ...ANSWER, concurrency });
+      const served: Observation = { kind: 'attempt_served', model: MODEL, service: answer };
       const cut: Observation = {
         kind: 'attempt_failed',
         model: MODEL,

@@ -150,7 +150,12 @@ describe('whatever nodes report', () => {
         const listed = result.nodes.map(({ id }) => id);
         const allowed = fit.length > 0 ? fit : resort.map(({ id }) => id);
         for (const id of listed) expect(allowed).toContain(id);
-        expect(listed.length).toBe(Math.min(3, allowed.length));
+        const isSure = (id: string | undefined): boolean => {
+          const n = nodes.find((one) => one.id === id);
+          return n?.status === 'ready' && n.failureRate <= P.toleratedFailures && n.residentAt !== undefined;
+        };
+        const isEnough = listed.slice(0, 2).every(isSure) && fit.length > 0;
+        expect(listed.length).toBe(Math.min(isEnough ? 2 : 3, allowed.length));
       }),
       { numRuns: 1_000 },
     );
@@ -195,7 +200,6 @@ describe('a node that is made better never ranks lower', () => {
     ['no longer busy', (n) => ({ ...n, busyUntil: 0 })],
     ['fully admitted', (n) => ({ ...n, admission: 1 })],
     ['loads faster', (n) => ({ ...n, loadBytesPerSecond: (n.loadBytesPerSecond ?? 5e8) * 4 })],
-    ['one more slot', (n) => ({ ...n, slots: n.slots + 1 })],
     ['weighed higher', (n) => ({ ...n, weight: n.weight * 2 })],
     ['warm', (n) => (n.warm.has(MODEL) ? n : { ...n, warm: new Map(n.warm).set(MODEL, resident(MODEL)) })],
   ];

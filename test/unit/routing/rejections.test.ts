@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
+import { rank } from '../../../src/routing/rank.ts';
 import { rejections } from '../../../src/routing/rejections.ts';
-import { NOW, node, onDisk, request, running, snapshot, warmNode } from './builders.ts';
+import { NOW, node, onDisk, request, running, situation, snapshot, warmNode } from './builders.ts';
 
 const fleet = snapshot(
   node('lacks1', { models: [onDisk('other:latest')] }),
@@ -9,9 +10,9 @@ const fleet = snapshot(
   node('down4', { status: 'down' }),
 );
 const ranking = {
-  nodes: [{ id: 'first2', address: '', seconds: 0, terms: {} as never, reason: 'warm_idle', isWarm: true }],
+  nodes: rank(request(), situation(snapshot(warmNode('first2')))).nodes,
   rejected: [],
-} as const;
+};
 
 it('tells of every node that was not chosen why, those that know the model first', () => {
   expect(rejections(request(), fleet, running(), ranking, 10, NOW)).toEqual([

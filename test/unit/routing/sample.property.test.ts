@@ -1,14 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NodeView } from '../../../src/fleet/types.ts';
-import { costOf, totalSeconds } from '../../../src/routing/cost.ts';
+import { entryOf, isSure, totalSeconds } from '../../../src/routing/cost.ts';
 import { factsOf } from '../../../src/routing/facts.ts';
 import { isLastResort, rejectReason } from '../../../src/routing/filters.ts';
 import { DEFAULT_ROUTING as P } from '../../../src/routing/params.ts';
+import { questionOf } from '../../../src/routing/question.ts';
 import { rank } from '../../../src/routing/rank.ts';
 import { visitSome } from '../../../src/routing/sample.ts';
+import { NOTHING_SHOWN } from '../../../src/routing/service.ts';
 import type { Inflight } from '../../../src/routing/types.ts';
-import { MODEL, NOW, node, request, resident, running, snapshot, warmNode } from './builders.ts';
+import { MODEL, NOW, node, request, resident, running, situation, snapshot, warmNode } from './builders.ts';
 
 const CAP = 20;
 const SMALL = { ...P, maxWarmNodes: CAP, maxColdNodes: CAP, sampledNodes: CAP, maxRunningNodes: 1_000 };
@@ -88,27 +90,30 @@ function fleetOf(kinds: readonly Kind[]) {
 
 const secondsOf = (nodes: NodeView[], inflight: Inflight, params: typeof P, seed: number) => {
   try {
-    return rank(request(), snapshot(...nodes), inflight, params, seeded(seed), NOW).nodes.map(
-      ({ seconds }) => seconds,
-    );
+    const given = situation(snapshot(...nodes), { inflight, params, random: seeded(seed) });
+    return rank(request(), given).nodes.map(({ seconds }) => seconds);
   } catch {
     return undefined;
   }
 };
 
-/** The whole ranking, written down as plainly as it can be: every node that may take the request, sorted by cost. */
+/**
+ * The whole ranking, written down as plainly as it can be: every node that may take the request, sorted by cost; two are
+ * enough where nothing speaks against them.
+ */
 function plainRanking(nodes: NodeView[], inflight: Inflight): number[] | undefined {
   const reasons = new Map(nodes.map((n) => [n, rejectReason(request(), n, inflight, NOW)]));
   const fit = nodes.filter((n) => reasons.get(n) === undefined);
   const able = fit.length > 0 ? fit : nodes.filter((n) => isLastResort(reasons.get(n)));
-  const facts = able.map((n) => factsOf(request(), n, inflight, P, NOW));
-  const loads = facts.filter(({ state }) => state === 'loading').length;
-  const seconds = facts.map(
-    (one) =>
-      totalSeconds(costOf(one, request(), inflight, P, NOW)) +
-      (one.state === 'cold' && loads >= P.maxParallelLoads ? P.extraLoadSeconds : 0),
-  );
-  return seconds.length === 0 ? undefined : seconds.sort((a, b) => a - b).slice(0, P.maxAttempts);
+  if (able.length === 0) return undefined;
+  const loads = nodes.filter((n) => !n.warm.has(MODEL) && inflight.onModel(n.id, MODEL) > 0).length;
+  const question = questionOf(request(), situation(snapshot(...nodes), { inflight }), loads);
+  const costs = able
+    .map((n) => entryOf(factsOf(question, n), question, NOTHING_SHOWN))
+    .map((entry) => ({ seconds: totalSeconds(entry.terms, P), isSure: isSure(entry, question) }))
+    .sort((a, b) => a.seconds - b.seconds);
+  const isEnough = costs.slice(0, 2).every((cost) => cost.isSure);
+  return costs.slice(0, isEnough ? 2 : P.maxAttempts).map(({ seconds }) => seconds);
 }
 
 describe('F89: a decision that looks at some nodes only', () => {
@@ -134,8 +139,8 @@ describe('F89: a decision that looks at some nodes only', () => {
           const all = plainRanking(nodes, inflight);
           const some = secondsOf(nodes, inflight, SMALL, seed);
           // Equal cold nodes are as good as each other: what a sample takes costs what the best of all costs.
-          expect(some?.[0]).toBeLessThanOrEqual((all?.[0] ?? 0) + 0.4);
-          const settled = (list: number[] | undefined) => list?.filter((seconds) => seconds < 1);
+          expect(some?.[0]).toBeLessThanOrEqual((all?.[0] ?? 0) + 1);
+          const settled = (list: number[] | undefined) => list?.filter((seconds) => seconds < 10);
           expect(settled(some)).toEqual(settled(all));
         },
       ),
@@ -149,7 +154,7 @@ describe('F89: a decision that looks at some nodes only', () => {
     );
     for (let seed = 0; seed < 5; seed += 1)
       expect(
-        rank(request(), snapshot(...nodes), running(), P, seeded(seed), NOW).nodes.map(({ id }) => id),
+        rank(request(), situation(snapshot(...nodes), { random: seeded(seed) })).nodes.map(({ id }) => id),
       ).toEqual(['n1234']);
   });
 
@@ -158,7 +163,7 @@ describe('F89: a decision that looks at some nodes only', () => {
       node(`n${i}`, { warm: [resident(MODEL)], rttMs: (i * 37) % 5_000 }),
     );
     for (let seed = 0; seed < 20; seed += 1) {
-      const [first] = rank(request(), snapshot(...nodes), running(), P, seeded(seed), NOW).nodes;
+      const [first] = rank(request(), situation(snapshot(...nodes), { random: seeded(seed) })).nodes;
       expect(first?.terms.roundTrip).toBeLessThan(0.3);
     }
   });

@@ -1,34 +1,94 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeView } from '../../../src/fleet/types.ts';
 import type { RouteRequest } from '../../../src/request/types.ts';
-import { costOf, reasonOf, totalSeconds } from '../../../src/routing/cost.ts';
+import { entryOf, rankedNode, totalSeconds } from '../../../src/routing/cost.ts';
 import { factsOf } from '../../../src/routing/facts.ts';
 import { DEFAULT_ROUTING as P } from '../../../src/routing/params.ts';
-import type { Inflight } from '../../../src/routing/types.ts';
-import { GIB, MODEL, NOW, node, onDisk, request, resident, running, warmNode } from './builders.ts';
+import { questionOf } from '../../../src/routing/question.ts';
+import { NOTHING_SHOWN } from '../../../src/routing/service.ts';
+import type { Inflight, Situation } from '../../../src/routing/types.ts';
+import {
+  ending,
+  GIB,
+  MODEL,
+  NOW,
+  node,
+  onDisk,
+  request,
+  resident,
+  running,
+  situation,
+  snapshot,
+  warmNode,
+} from './builders.ts';
 
 const IDLE = running();
 
-function cost(view: NodeView, inflight: Inflight = IDLE, asked: RouteRequest = request()) {
-  const facts = factsOf(asked, view, inflight, P, NOW);
-  return { ...costOf(facts, asked, inflight, P, NOW), reason: reasonOf(facts, P, NOW) };
+function cost(
+  view: NodeView,
+  inflight: Inflight = IDLE,
+  asked: RouteRequest = request(),
+  others: Partial<Situation> = {},
+) {
+  const question = questionOf(asked, situation(snapshot(view), { inflight, ...others }), 0);
+  const { terms, reason, startsNow, ...expected } = rankedNode(
+    entryOf(factsOf(question, view), question, NOTHING_SHOWN),
+    0,
+    question,
+    false,
+  );
+  return { ...terms, reason, startsNow, expected };
 }
 
+/** What a request for the model takes on an idle node, with nothing in its way. */
+const { prompt: PROMPT, answer: ANSWER } = cost(warmNode('n1'));
+const HELD = PROMPT + ANSWER;
+const LOAD = cost(node('n1')).load;
+
 describe('round trip', () => {
-  it('grows with distance and with the prompt, and shrinks with the weight of the node', () => {
-    const near = cost(warmNode('n1', { rttMs: 1 })).roundTrip;
-    expect(cost(warmNode('n1', { rttMs: 101 })).roundTrip).toBeCloseTo(near + 0.1);
-    expect(cost(warmNode('n1'), IDLE, request({ bodyBytes: 16_300 })).roundTrip).toBeCloseTo(near + 2);
-    expect(cost(warmNode('n1', { weight: 2 })).roundTrip).toBeLessThan(near);
-  });
-
-  it('does not count the bytes of a picture without end', () => {
-    const asked = request({ bodyBytes: 64 * 1024 ** 2 });
-    expect(cost(warmNode('n1'), IDLE, asked).roundTrip).toBeLessThan(P.maxPrefillSeconds + 1);
-  });
-
-  it('is the network alone where no model runs', () => {
+  it('is the network', () => {
+    expect(cost(warmNode('n1', { rttMs: 101 })).roundTrip).toBeCloseTo(0.101);
     expect(cost(node('n1', { rttMs: 4 }), IDLE, request({ operation: 'show' })).roundTrip).toBe(0.004);
+  });
+});
+
+describe('prompt and answer', () => {
+  it('grow with the text, and shrink with the weight of the node', () => {
+    const long = cost(warmNode('n1'), IDLE, request({ promptBytes: 40_000 })).prompt;
+    expect(long).toBeGreaterThan(PROMPT + 1);
+    expect(cost(warmNode('n1', { weight: 2 })).answer).toBeCloseTo(ANSWER / 2);
+    expect(cost(warmNode('n1', { weight: 2 }), IDLE, request({ promptBytes: 40_000 })).prompt).toBeLessThan(
+      long,
+    );
+  });
+
+  it('are cheaper where the node has read most of the prompt already', () => {
+    const asked = request({ promptBytes: 16_000, prefixes: [{ hash: 1, bytes: 12_000 }] });
+    const plain = cost(warmNode('n1'), IDLE, asked);
+    const cached = cost(warmNode('n1'), IDLE, asked, { prompts: { cachedBytes: () => 12_000 } });
+    const fresh = cost(warmNode('n1'), IDLE, request({ promptBytes: 4_000 }));
+    expect(cached.prompt).toBeCloseTo(fresh.prompt);
+    expect(cached.prompt).toBeLessThan(plain.prompt);
+    expect(cached.expected.cachedBytes).toBe(12_000);
+    // A load empties the cache.
+    expect(cost(node('n1'), IDLE, asked, { prompts: { cachedBytes: () => 12_000 } }).prompt).toBe(
+      plain.prompt,
+    );
+  });
+
+  it("are slower beside other models' requests, which block nobody", () => {
+    const beside = cost(warmNode('n1', { warm: [resident('other')] }), running({ n1: { other: 2 } }));
+    expect(beside.slotWait).toBe(0);
+    expect(beside.prompt).toBeCloseTo(PROMPT * (1 + 2 * P.contentionShare));
+    expect(beside.answer).toBeCloseTo(ANSWER * (1 + 2 * P.contentionShare));
+  });
+
+  it('make up what the client sees and how long the slot is held', () => {
+    const { expected } = cost(warmNode('n1'), ending({ n1: { [MODEL]: [4] } }));
+    expect(expected.firstTokenSeconds).toBeCloseTo(0.001 + 4 + PROMPT);
+    expect(expected.completionSeconds).toBeCloseTo(0.001 + 4 + HELD);
+    expect(expected.heldSeconds).toBeCloseTo(HELD);
+    expect(cost(node('n1')).expected.heldSeconds).toBeCloseTo(LOAD + HELD);
   });
 });
 
@@ -37,52 +97,112 @@ describe('slot wait', () => {
 
   it.each([
     { slots: 1, busy: 0, want: 0 },
-    { slots: 1, busy: 1, want: 5 },
-    { slots: 1, busy: 3, want: 15 },
+    { slots: 1, busy: 1, want: 1 },
+    { slots: 1, busy: 3, want: 3 },
     { slots: 4, busy: 3, want: 0 },
-    { slots: 4, busy: 4, want: 1.25 },
-    { slots: 4, busy: 8, want: 6.25 },
+    { slots: 4, busy: 4, want: 1 / 4 },
+    { slots: 4, busy: 8, want: 5 / 4 },
     { slots: 0, busy: 0, want: 0 },
-  ])('$busy requests on $slots slots take $want s', ({ slots, busy, want }) => {
-    expect(cost(warmNode('n1', { slots }), on(busy)).slotWait).toBeCloseTo(want);
+  ])(
+    "$busy requests of other replicas on $slots slots take $want requests' time",
+    ({ slots, busy, want }) => {
+      const { slotWait, answer, prompt } = cost(warmNode('n1', { slots }), on(busy));
+      expect(slotWait).toBeCloseTo(want * (answer + prompt));
+    },
+  );
+
+  it('lasts until as many of our own requests are expected to end as stand before it', () => {
+    const wait = (slots: number, ends: number[]) =>
+      cost(warmNode('n1', { slots }), ending({ n1: { [MODEL]: ends } })).slotWait;
+    expect(wait(1, [3])).toBeCloseTo(3);
+    expect(wait(2, [3, 9])).toBeCloseTo(3);
+    expect(wait(2, [3, 9, 12])).toBeCloseTo(9);
+    expect(wait(3, [3, 9])).toBe(0);
+  });
+
+  it('of a late request is never 0, and grows the later it is', () => {
+    const late = [0, -5, -50].map((end) => cost(warmNode('n1'), ending({ n1: { [MODEL]: [end] } })).slotWait);
+    expect(late[0]).toBeGreaterThan(0);
+    expect(late[1]).toBeGreaterThan(late[0] ?? 0);
+    expect(late[2]).toBeGreaterThan(late[1] ?? 0);
+  });
+
+  it('counts those in the line that are due before', () => {
+    const inflight = ending({ n1: { [MODEL]: [3] } });
+    const behind = cost(warmNode('n1'), inflight, request(), { waiting: { ahead: () => 2 } });
+    expect(behind.slotWait).toBeCloseTo(3 + 2 * HELD);
   });
 
   it('knows how long requests for the model take, once it has seen some', () => {
-    const view = warmNode('n1', { serviceMs: new Map([[MODEL, 300]]) });
-    expect(cost(view, on(2)).slotWait).toBeCloseTo(0.6);
-    expect(cost(warmNode('n1'), on(2), request({ operation: 'embed' })).slotWait).toBeCloseTo(1);
+    const estimate = { value: 20, spread: 1, weight: 50, at: 0 };
+    const figures = { answerTokens: estimate, heldMs: undefined, loadMs: undefined, promptRate: undefined };
+    const known = { ...figures, bytesPerToken: undefined, innerWaitMs: undefined, slots: undefined };
+    const view = warmNode('n1', {
+      figures: new Map([[MODEL, { ...known, answerRates: [], defaultContext: undefined }]]),
+    });
+    expect(cost(view, on(1)).slotWait).toBeLessThan(HELD / 5);
   });
 
-  it('counts the weight of a node', () => {
-    expect(cost(warmNode('n1', { weight: 2 }), on(2)).slotWait).toBeCloseTo(5);
+  it('F68: takes a recovering node for smaller than it is', () => {
+    const wait = (admission: number, busy: number) => cost(warmNode('n1', { slots: 4, admission }), on(busy));
+    expect(wait(0.1, 1)).toMatchObject({ startsNow: false, reason: 'warm_busy' });
+    expect(wait(0.5, 1)).toMatchObject({ startsNow: true, slotWait: 0 });
+    expect(wait(0.5, 2)).toMatchObject({ startsNow: false });
+    expect(wait(1, 3)).toMatchObject({ startsNow: true, slotWait: 0 });
+    const trust = [0.1, 0.5, 1].map((admission) => wait(admission, 0).trust);
+    expect(trust).toEqual([...trust].sort((a, b) => b - a));
+    expect(trust[2]).toBe(0);
   });
 
-  it('F68: takes a recovering node for busier than it is', () => {
-    const waits = [0.1, 0.5, 1].map((admission) => cost(warmNode('n1', { slots: 4, admission })).slotWait);
-    expect(waits[0]).toBeGreaterThan(0);
-    expect(waits).toEqual([...waits].sort((a, b) => b - a));
-    expect(waits[2]).toBe(0);
-  });
-
-  it("lets other models' requests cost something, but less than the model's own", () => {
-    const others = cost(warmNode('n1'), running({ n1: { other: 2 } })).slotWait;
-    expect(others).toBeGreaterThan(0);
-    expect(others).toBeLessThan(cost(warmNode('n1'), on(1)).slotWait);
-  });
-
-  it('F58: waits until the time that a busy node asked for, and no longer', () => {
-    expect(cost(warmNode('n1', { busyUntil: NOW + 3_000 })).slotWait).toBeCloseTo(3);
-    expect(cost(warmNode('n1', { busyUntil: NOW + 3_000 })).reason).toBe('warm_busy');
-    expect(cost(warmNode('n1', { busyUntil: NOW })).slotWait).toBe(0);
+  it('F58: lasts until the time that a busy node asked for, and no longer', () => {
+    const busy = cost(warmNode('n1', { busyUntil: NOW + 3_000 }));
+    expect(busy).toMatchObject({ slotWait: 3, reason: 'warm_busy', startsNow: false });
+    expect(cost(warmNode('n1', { busyUntil: NOW }))).toMatchObject({ slotWait: 0, startsNow: true });
   });
 
   it('is nothing where no model runs', () => {
     expect(cost(warmNode('n1'), on(9), request({ operation: 'show' }))).toMatchObject({
       slotWait: 0,
       load: 0,
+      prompt: 0,
+      answer: 0,
       eviction: 0,
       reason: 'any',
+      startsNow: true,
     });
+  });
+});
+
+describe('who may begin now', () => {
+  it('is who has a free slot, or may try whether there is one more', () => {
+    const full = running({ n1: { [MODEL]: 2 } });
+    const may = (fields: object, inflight = full) =>
+      cost(warmNode('n1', { slots: 2, ...fields }), inflight).startsNow;
+    expect(may({})).toBe(false);
+    expect(may({ probeSlotsAt: NOW })).toBe(true);
+    expect(may({ probeSlotsAt: NOW + 1 })).toBe(false);
+    expect(may({ probeSlotsAt: NOW, slotsSource: 'configured' })).toBe(false);
+    expect(may({ probeSlotsAt: NOW }, running({ n1: { [MODEL]: 3 } }))).toBe(false);
+  });
+
+  it('is a cold node on which nothing else is loaded by us', () => {
+    expect(cost(node('n1')).startsNow).toBe(true);
+    const other = node('n1', { warm: [resident('other')] });
+    expect(cost(other, running({ n1: { other: 1 } }))).toMatchObject({ startsNow: false });
+    const roomy = { ...other, vramTotalBytes: 48 * GIB };
+    expect(cost(roomy, running({ n1: { other: 1 } }))).toMatchObject({ startsNow: true });
+    expect(cost(roomy, running({ n1: { third: 1 } })).startsNow).toBe(false);
+    expect(cost(roomy, running({ n1: { third: 1 } })).load).toBeGreaterThan(cost(roomy).load);
+  });
+
+  it('does not take descriptions for loads', () => {
+    expect(cost(node('n1'), running({ n1: { '': 1 } }))).toMatchObject({ startsNow: true, load: LOAD });
+  });
+
+  it('F62: joins a load up to its slots', () => {
+    const joining = (count: number) => cost(node('n1', { slots: 2 }), running({ n1: { [MODEL]: count } }));
+    expect(joining(1)).toMatchObject({ startsNow: true, reason: 'loading', slotWait: 0 });
+    expect(joining(2)).toMatchObject({ startsNow: false, reason: 'loading' });
   });
 });
 
@@ -92,16 +212,16 @@ describe('load', () => {
   });
 
   it('is the size over the rate, the default one until the node has shown its own', () => {
-    expect(cost(node('n1')).load).toBeCloseTo(1 + (5 * 1024) / 500);
+    expect(LOAD).toBeCloseTo(1 + (5 * 1024) / 500);
     expect(cost(node('n1', { loadBytesPerSecond: GIB })).load).toBeCloseTo(6);
-    expect(cost(node('n1', { weight: 2 })).load).toBeCloseTo((1 + (5 * 1024) / 500) / 2);
+    expect(cost(node('n1', { weight: 2 })).load).toBeCloseTo(1 + (5 * 1024) / 1000);
   });
 
   it.each([
     { numCtx: undefined, loaded: 4096, reloads: false },
     { numCtx: 4096, loaded: 4096, reloads: false },
     { numCtx: 8192, loaded: 4096, reloads: true },
-    { numCtx: 2048, loaded: 4096, reloads: true },
+    { numCtx: 2048, loaded: 4096, reloads: false },
     { numCtx: 8192, loaded: undefined, reloads: false },
   ])('num_ctx $numCtx on a model loaded with $loaded: reload $reloads', ({ numCtx, loaded, reloads }) => {
     const view = node('n1', { warm: [resident(MODEL, { contextLength: loaded })] });
@@ -113,12 +233,25 @@ describe('load', () => {
 
   it('that changes the context waits for all running requests of the model', () => {
     const view = warmNode('n1', { slots: 4 });
-    const inflight = running({ n1: { [MODEL]: 2 } });
+    const inflight = ending({ n1: { [MODEL]: [2, 7] } });
     expect(cost(view, inflight).slotWait).toBe(0);
-    expect(cost(view, inflight, request({ numCtx: 8192 })).slotWait).toBeCloseTo(2.5);
+    expect(cost(view, inflight, request({ numCtx: 8192 }))).toMatchObject({ slotWait: 7, startsNow: false });
+    expect(cost(view, IDLE, request({ numCtx: 8192 }))).toMatchObject({ slotWait: 0, startsNow: true });
   });
 
-  it('F62: that already runs is partly paid', () => {
+  it('F62: that an earlier request of ours began lasts until that one can be read and answered', () => {
+    const loading = (end: number) => cost(node('n1'), ending({ n1: { [MODEL]: [end] } }));
+    expect(loading(LOAD + HELD).load).toBeCloseTo(LOAD);
+    expect(loading(3 + HELD).load).toBeCloseTo(3);
+    expect(loading(-60).load).toBeCloseTo(P.leastLeftShare * LOAD);
+  });
+
+  it('F62: is counted once by those who wait for a slot behind it', () => {
+    const { load, slotWait } = cost(node('n1'), ending({ n1: { [MODEL]: [LOAD + HELD] } }));
+    expect(load + slotWait).toBeCloseTo(LOAD + HELD);
+  });
+
+  it('F62: that another replica began is partly paid', () => {
     const loading = cost(node('n1'), running({ n1: { [MODEL]: 1 } }));
     expect(loading.load).toBeCloseTo(cost(node('n1')).load / 2);
     expect(loading).toMatchObject({ eviction: 0, reason: 'loading' });
@@ -149,7 +282,39 @@ describe('eviction', () => {
 
   it('of a model in use costs all of its reload, and the wait for its requests', () => {
     const view = node('n1', { warm: [other], vramTotalBytes: 12 * GIB });
-    expect(cost(view, running({ n1: { other: 1 } })).eviction).toBeCloseTo(reload + P.defaultServiceSeconds);
+    const busy = cost(view, ending({ n1: { other: [7] } }));
+    expect(busy.eviction).toBeCloseTo(reload);
+    expect(busy.load).toBeCloseTo(LOAD + 7);
+    expect(busy.startsNow).toBe(false);
+  });
+
+  it('of a model that is asked for often costs more, up to its reload for all who ask meanwhile', () => {
+    const view = node('n1', { warm: [other], vramTotalBytes: 12 * GIB });
+    const at = (perSecond: number) =>
+      cost(view, IDLE, request(), { demand: { perSecond: (key) => (key === 'other' ? perSecond : 0) } })
+        .eviction;
+    expect(at(1 / P.reuseSeconds)).toBeCloseTo(
+      (1 - Math.exp(-1)) * reload * (1 + reload / P.reuseSeconds / 2),
+    );
+    expect(at(0.1)).toBeGreaterThan(reload);
+    expect(at(1_000)).toBeCloseTo(reload * (1 + P.maxFollowers));
+  });
+
+  it('of a model that requests wait for is certain to be regretted', () => {
+    const view = node('n1', { warm: [other], vramTotalBytes: 12 * GIB });
+    const waiting = { ahead: (key: string) => (key === 'other' ? 1 : 0) };
+    expect(cost(view, IDLE, request(), { waiting }).eviction).toBeCloseTo(reload);
+  });
+
+  it('of a model of which another node has an idle copy costs little, unless that one is busy', () => {
+    const view = node('n1', { warm: [other], vramTotalBytes: 12 * GIB });
+    const copy = node('n2', { warm: [other] });
+    const beside = (inflight: Inflight) => {
+      const question = questionOf(request(), situation(snapshot(view, copy), { inflight }), 0);
+      return entryOf(factsOf(question, view), question, NOTHING_SHOWN).terms.eviction;
+    };
+    expect(beside(IDLE)).toBeCloseTo(P.elsewhereShare * P.idleReuse * reload);
+    expect(beside(running({ n2: { other: 1 } }))).toBeCloseTo(P.idleReuse * reload);
   });
 
   it('takes idle models before busy ones, and no more than needed', () => {
@@ -229,7 +394,7 @@ describe('trust', () => {
   it('prefers a cool GPU to one that is slowed down, and a warm one to both of them', () => {
     expect(cost(warmNode('n1', { isThrottled: true })).trust).toBe(P.throttledSeconds);
     const [throttled, cold] = [cost(warmNode('n1', { isThrottled: true })), cost(node('n2'))];
-    expect(totalSeconds(throttled)).toBeLessThan(totalSeconds(cold));
+    expect(totalSeconds(throttled, P)).toBeLessThan(totalSeconds(cold, P));
   });
 
   it('F67: falls a little with the age of what is known, to a bound', () => {
@@ -248,7 +413,10 @@ describe('trust', () => {
 
 describe('the sum', () => {
   const sum = (seconds: number): number =>
-    totalSeconds({ roundTrip: seconds, slotWait: 0, load: 0, eviction: 0, trust: 0 });
+    totalSeconds(
+      { roundTrip: seconds, slotWait: 0, load: 0, prompt: 0, answer: 0, eviction: 0, trust: 0 },
+      P,
+    );
 
   it('is as fine as the estimates are', () => {
     expect([0.051, 0.0549, 0.994, 0.996, 1.04, 9.96, 12.4].map(sum)).toEqual([
