@@ -3,6 +3,7 @@ import type { ModelName, RouteRequest } from '../../request/types.ts';
 import { rank } from '../../routing/rank.ts';
 import type { Inflight, RankedNode, Ranking, Situation } from '../../routing/types.ts';
 import type { Random } from '../ports.ts';
+import { SituationRecorder, type TapedSituation } from '../situation-tape.ts';
 import type { RouterDependencies } from './dependencies.ts';
 
 /** Where a request would go now. */
@@ -13,6 +14,8 @@ export interface Choice {
   readonly ranking: Ranking;
   readonly best: RankedNode;
   readonly situation: Situation;
+  /** Its answers, where decisions are to be made again. */
+  readonly taped: TapedSituation | undefined;
 }
 
 export interface Wish {
@@ -42,10 +45,10 @@ export class Chooser {
     const situation = this.situation(wish.random, wish.ahead);
     const { request } = wish;
     const { targets } = this.#deps;
-    if (targets === undefined) return choiceOf(request, request.model, situation);
+    if (targets === undefined) return this.#choiceOf(request, request.model, situation);
     const models = targets(request, situation.snapshot);
     const [only] = models;
-    if (models.length === 1 && only !== undefined) return choiceOf(request, only, situation);
+    if (models.length === 1 && only !== undefined) return this.#choiceOf(request, only, situation);
     return this.#firstThatCan(wish, models, situation);
   }
 
@@ -71,7 +74,7 @@ export class Chooser {
     for (const target of models) {
       let choice: Choice;
       try {
-        choice = choiceOf(request, target, situation);
+        choice = this.#choiceOf(request, target, situation);
       } catch (error) {
         if (!(error instanceof RouterError)) throw error;
         refusal ??= error;
@@ -85,18 +88,19 @@ export class Chooser {
     if (found !== undefined) return found;
     throw refusal ?? noNode();
   }
+
+  #choiceOf(asked: RouteRequest, target: ModelName, situation: Situation): Choice {
+    const request = target.key === asked.model.key ? asked : { ...asked, model: target };
+    const recorder = this.#deps.inputs === undefined ? undefined : new SituationRecorder(situation);
+    const ranking = rank(request, recorder?.situation ?? situation);
+    const best = ranking.nodes[0];
+    if (best === undefined) throw noNode();
+    return { request, target, ranking, best, situation, taped: recorder?.taped() };
+  }
 }
 
 function canBegin({ best }: Choice, leftMs: number): boolean {
   return best.startsNow || best.terms.slotWait * 1000 <= leftMs;
-}
-
-function choiceOf(asked: RouteRequest, target: ModelName, situation: Situation): Choice {
-  const request = target.key === asked.model.key ? asked : { ...asked, model: target };
-  const ranking = rank(request, situation);
-  const best = ranking.nodes[0];
-  if (best === undefined) throw noNode();
-  return { request, target, ranking, best, situation };
 }
 
 function noNode(): RouterError {

@@ -5,10 +5,12 @@ import type { RoutingParams } from '../../routing/params.ts';
 import type { Demand, PromptMemory } from '../../routing/types.ts';
 import type { LinePolicy } from '../../waiting/policy.ts';
 import type { Caller } from '../../waiting/types.ts';
+import type { DecisionInputs } from '../decision-inputs.ts';
 import type { DecisionLog } from '../decision-log.ts';
 import type { Fleet } from '../fleet.ts';
 import type { Log } from '../log.ts';
 import type { Clock, Random } from '../ports.ts';
+import type { RequestWatcher } from '../request-watcher.ts';
 import type { LineTelemetry, Telemetry } from '../telemetry-port.ts';
 import type { SlotClaims } from './claims.ts';
 
@@ -51,4 +53,7 @@ export interface RouterDependencies {
   readonly lineTelemetry?: LineTelemetry;
   /** Undefined: no other control plane dispatches to these nodes. */
   readonly claims?: SlotClaims;
+  readonly watchers?: readonly RequestWatcher[];
+  /** Keeps what decisions followed from, so that they can be made again; undefined: that is not kept. */
+  readonly inputs?: DecisionInputs;
 }

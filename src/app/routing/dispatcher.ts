@@ -38,6 +38,8 @@ export class Dispatcher {
     const edits = this.#edits(asked, choice, caller);
     const attempts = guard?.attemptsLeft(asked.fingerprint, now) ?? Number.POSITIVE_INFINITY;
     const ranking = shortened(choice.ranking, attempts);
+    for (const watcher of this.#deps.watchers ?? [])
+      watcher.chosen?.({ id, request, ranking: choice.ranking, situation });
     ledger.take(id, best.id, model, now, now + (best.terms.slotWait + best.heldSeconds) * 1000);
     const decision = new Decision({
       id,
@@ -53,6 +55,7 @@ export class Dispatcher {
       edits,
     });
     decisions.add(decision);
+    if (choice.taped !== undefined) this.#deps.inputs?.keep(id, { request, situation: choice.taped });
     telemetry.decided(best.reason);
     this.#log(decision);
     return {

@@ -43,7 +43,9 @@ export class Router implements RequestRouter {
     this.#charges = new Charges(this.#room.line.shares);
   }
 
-  place(request: RouteRequest, caller: Caller, heldBytes: number, placing: Placing): PlacedRequest {
+  place(request: RouteRequest, caller: Caller, heldBytes: number, asker: Placing): PlacedRequest {
+    const unplaced = this.#unplaced(request, caller);
+    const placing = unplaced === undefined ? asker : tellingRefusals(asker, unplaced);
     this.#sequence += 1;
     const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
     try {
@@ -71,7 +73,7 @@ export class Router implements RequestRouter {
       if (standing === undefined) return OVER;
       // It stands behind others who could begin as well: their turn is now.
       if (choice.best.startsNow) this.#room.look();
-      return new Placed(id, this.#finish, standing, this.#room);
+      return new Placed(id, this.#finish, standing, this.#room, unplaced);
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
       placing.refused(error);
@@ -127,6 +129,17 @@ export class Router implements RequestRouter {
     return decision;
   }
 
+  /** Tells those who follow requests of one that no node ever gets; undefined: nobody does. */
+  #unplaced(request: RouteRequest, caller: Caller): Unplaced | undefined {
+    const { watchers = [], clock } = this.#deps;
+    if (!watchers.some((watcher) => watcher.unplaced !== undefined)) return undefined;
+    const since = clock.now();
+    return (why) => {
+      const unplaced = { request, caller, why, waitedMs: clock.now() - since };
+      for (const watcher of watchers) watcher.unplaced?.(unplaced);
+    };
+  }
+
   readonly #finish = (decisionId: string): void => {
     const { ledger, decisions, clock } = this.#deps;
     const node = ledger.find(decisionId)?.node;
@@ -143,17 +156,37 @@ function waits({ best }: Choice, caller: Caller): boolean {
   return caller.maxWaitMs > 0 && best.reason !== 'last_resort' && best.reason !== 'any';
 }
 
+type Unplaced = (why: ErrorCode | 'client_gone') => void;
+
+function tellingRefusals(placing: Placing, unplaced: Unplaced): Placing {
+  return {
+    placed: (decision) => placing.placed(decision),
+    refused: (error) => {
+      unplaced(error.code);
+      placing.refused(error);
+    },
+  };
+}
+
 class Placed implements PlacedRequest {
   readonly #id: string;
   readonly #end: (id: string) => void;
   readonly #standing: Standing | undefined;
   readonly #room: WaitingRoom | undefined;
+  readonly #unplaced: Unplaced | undefined;
 
-  constructor(id: string, end: (id: string) => void, standing?: Standing, room?: WaitingRoom) {
+  constructor(
+    id: string,
+    end: (id: string) => void,
+    standing?: Standing,
+    room?: WaitingRoom,
+    unplaced?: Unplaced,
+  ) {
     this.#id = id;
     this.#end = end;
     this.#standing = standing;
     this.#room = room;
+    this.#unplaced = unplaced;
   }
 
   get isWaiting(): boolean {
@@ -161,6 +194,7 @@ class Placed implements PlacedRequest {
   }
 
   finish(): void {
+    if (this.isWaiting) this.#unplaced?.('client_gone');
     if (this.#standing !== undefined) this.#room?.leave(this.#standing);
     this.#end(this.#id);
   }
