@@ -19,7 +19,6 @@ export const joinLeave: Plan = {
     steady({ ...chat, model: 'qwen2.5-coder:7b', callers: { name: 'editor', count: 5 } }, 0.12),
   ],
   events: (durationMs) => [
-    { kind: 'leave', at: 0, node: 'gpu5' },
     { kind: 'join', at: 0.3 * durationMs, node: 'gpu5' },
     { kind: 'leave', at: 0.5 * durationMs, node: 'gpu2' },
     ...flaps('gpu3', 0.6 * durationMs, 0.9 * durationMs),
