@@ -4,8 +4,10 @@ import { isIP, type LookupFunction } from 'node:net';
 import { Client } from 'undici';
 import { formatOrigin } from '../app/host-port.ts';
 import type { Clock } from '../app/ports.ts';
+import type { ToldAbilities } from '../fleet/model-abilities.ts';
 import type { ModelOnDisk, NodeSpec, ResidentModel } from '../fleet/types.ts';
 import { parseJson } from './parse-json.ts';
+import { parseShow } from './parse-show.ts';
 import { PollError, pollErrorFrom } from './poll-error.ts';
 import { parseResident, parseTags, parseVersion } from './schemas.ts';
 
@@ -57,16 +59,21 @@ export class OllamaClient {
 
   /** Models in memory. */
   resident(signal: AbortSignal): Promise<Answer<readonly ResidentModel[]>> {
-    return this.#get('/api/ps', parseResident, signal);
+    return this.#get('/api/ps', (body) => this.#parse('/api/ps', body, parseResident), signal);
   }
 
   /** Models on disk. */
   tags(signal: AbortSignal): Promise<Answer<readonly ModelOnDisk[]>> {
-    return this.#get('/api/tags', parseTags, signal);
+    return this.#get('/api/tags', (body) => this.#parse('/api/tags', body, parseTags), signal);
   }
 
   version(signal: AbortSignal): Promise<Answer<string>> {
-    return this.#get('/api/version', parseVersion, signal);
+    return this.#get('/api/version', (body) => this.#parse('/api/version', body, parseVersion), signal);
+  }
+
+  /** What a model can do; undefined: a node too old to tell. Reads the model's file, so it may take a while. */
+  show(model: string, signal: AbortSignal): Promise<Answer<ToldAbilities | undefined>> {
+    return this.#ask('/api/show', { model }, (body) => parseShow(parseJson(body)), signal);
   }
 
   /** Cuts the connection; what is under way rejects. */
@@ -76,9 +83,15 @@ export class OllamaClient {
     await client?.destroy();
   }
 
-  async #get<Value>(
+  #get<Value>(path: string, read: (bytes: Buffer) => Value, signal: AbortSignal): Promise<Answer<Value>> {
+    return this.#ask(path, undefined, read, signal);
+  }
+
+  /** GET, or POST where there is something to send. */
+  async #ask<Value>(
     path: string,
-    parse: (json: unknown) => Value,
+    question: object | undefined,
+    read: (bytes: Buffer) => Value,
     signal: AbortSignal,
   ): Promise<Answer<Value>> {
     const { clock, timeoutMs } = this.#options;
@@ -89,9 +102,9 @@ export class OllamaClient {
     if (signal.aborted) end();
     const start = clock.now();
     try {
-      const { bytes, nodeTime } = await this.#fetchAgain(path, cap.signal);
+      const { bytes, nodeTime } = await this.#fetchAgain(path, question, cap.signal);
       const rttMs = clock.now() - start;
-      return { value: this.#parse(path, bytes, parse), rttMs, nodeTime };
+      return { value: read(bytes), rttMs, nodeTime };
     } catch (error) {
       if (signal.aborted) throw new PollError('timeout', 'given up', error);
       if (cap.signal.aborted) throw new PollError('timeout', 'no whole answer in time', error);
@@ -103,31 +116,33 @@ export class OllamaClient {
   }
 
   /** An idle connection may be closed by the node just as it is used again; that says nothing about the node. */
-  async #fetchAgain(path: string, signal: AbortSignal): Promise<Body> {
+  async #fetchAgain(path: string, question: object | undefined, signal: AbortSignal): Promise<Body> {
     const isReused = this.#isConnected;
     try {
-      const body = await this.#fetch(path, signal);
+      const body = await this.#fetch(path, question, signal);
       this.#isConnected = true;
       return body;
     } catch (error) {
       this.#isConnected = false;
       if (!isReused || signal.aborted || pollErrorFrom(error).reason !== 'reset') throw error;
-      return await this.#fetch(path, signal);
+      return await this.#fetch(path, question, signal);
     }
   }
 
-  async #fetch(path: string, signal: AbortSignal): Promise<Body> {
+  async #fetch(path: string, question: object | undefined, signal: AbortSignal): Promise<Body> {
     const { maxBodyBytes } = this.#options;
     const { token } = this.#spec;
     const client = await this.#open();
     const response = await client.request({
-      method: 'GET',
+      method: question === undefined ? 'GET' : 'POST',
       path,
       signal,
+      body: question === undefined ? null : JSON.stringify(question),
       headers: {
         accept: 'application/json',
         'accept-encoding': 'identity',
         'user-agent': 'warmpath',
+        ...(question === undefined ? {} : { 'content-type': 'application/json' }),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
     });

@@ -76,7 +76,7 @@ function entries<Model extends { readonly key: string }>(
   return [...found.values()];
 }
 
-function record(value: unknown): Entry | undefined {
+export function record(value: unknown): Entry | undefined {
   // Every property of a parsed object is unknown until looked at.
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Entry) : undefined;
 }
@@ -86,7 +86,7 @@ function bytes(value: unknown): number {
   return Math.min(Math.floor(value), MAX_BYTES);
 }
 
-function contextLength(value: unknown): number | undefined {
+export function contextLength(value: unknown): number | undefined {
   if (typeof value !== 'number' || !(value >= 1)) return undefined;
   return Math.min(Math.floor(value), MAX_CONTEXT);
 }

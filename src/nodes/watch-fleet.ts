@@ -4,6 +4,7 @@ import { interfaceAddresses } from '../app/interface-addresses.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import type { Config } from '../config/config.ts';
 import type { NodeId, NodeSpec, Observation } from '../fleet/types.ts';
+import { AbilityBook } from './ability-book.ts';
 import { limitLookups } from './limit-lookups.ts';
 import type { Lookup } from './resolver.ts';
 import { systemLookup } from './system-lookup.ts';
@@ -25,6 +26,8 @@ export interface FleetWatcherOptions {
   readonly isOurs?: (node: NodeId) => boolean;
   /** A defect of ours while this node was watched; watching goes on. */
   readonly onError?: (node: NodeId, error: unknown) => void;
+  /** Whether nodes are asked what their models can do; by default they are. */
+  readonly asksAbilities?: boolean;
   /** Addresses that we listen on: a name that leads to one of them is refused. */
   readonly listeners?: readonly Listener[];
   readonly lookup?: Lookup;
@@ -41,6 +44,7 @@ interface Watched {
 export class FleetWatcher {
   readonly #options: FleetWatcherOptions;
   readonly #lookup: Lookup;
+  readonly #abilities: AbilityBook | undefined;
   readonly #watched = new Map<NodeId, Watched>();
   readonly #running = new Set<Promise<void>>();
   #poll: Config['poll'];
@@ -51,6 +55,8 @@ export class FleetWatcher {
   constructor(options: FleetWatcherOptions) {
     this.#options = options;
     this.#poll = options.poll;
+    if (options.asksAbilities !== false)
+      this.#abilities = new AbilityBook(options.clock, (error) => options.onError?.('', error));
     this.#lookup = limitLookups(options.lookup ?? systemLookup, LOOKUPS_AT_ONCE);
   }
 
@@ -115,6 +121,7 @@ export class FleetWatcher {
       poll: this.#poll,
       resolver: { lookup: this.#lookup, listeners, localIps },
       spreadMs: Math.min(this.#poll.interval, starting * SPREAD_PER_NODE_MS),
+      abilities: this.#abilities,
       isPolling: this.#options.isOurs?.(spec.id) ?? true,
       // What a watcher that was stopped still hears is about a node that is gone or was replaced.
       onObservation: (observation) => {

@@ -2,7 +2,9 @@ import { formatHostPort } from '../app/host-port.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import type { Config } from '../config/config.ts';
 import type { NodeSpec, Observation } from '../fleet/types.ts';
+import type { AbilityBook } from './ability-book.ts';
 import { InterruptibleSleep } from './interruptible-sleep.ts';
+import { NodeAbilities } from './node-abilities.ts';
 import { type Answer, OllamaClient } from './ollama-client.ts';
 import { PollError } from './poll-error.ts';
 import { runPoller } from './poller.ts';
@@ -13,6 +15,8 @@ const RESOLVE_INTERVAL_MS = 30_000;
 const RESOLVE_RETRY_MS = 2_000;
 /** Requests for a new tag list come in swarms when a model was deleted: one poll serves them. */
 const MIN_TAGS_GAP_MS = 1_000;
+/** A description is read from the model's file, which may lie on a slow disk. */
+const SHOW_TIMEOUT_MS = 10_000;
 
 export interface NodeWatcherOptions {
   readonly clock: Clock;
@@ -24,6 +28,8 @@ export interface NodeWatcherOptions {
   readonly onObservation: (observation: Observation) => void;
   /** False: another replica asks it, until `setPolling`. */
   readonly isPolling?: boolean;
+  /** Where what models can do is kept; undefined: nobody asks. */
+  readonly abilities?: AbilityBook | undefined;
   /** A defect of ours, not the node's: its failures are observations. */
   readonly onError: (error: unknown) => void;
 }
@@ -34,6 +40,8 @@ export class NodeWatcher {
   readonly #options: NodeWatcherOptions;
   readonly #resolver: Resolver;
   readonly #sleep: InterruptibleSleep;
+  readonly #abilities: NodeAbilities | undefined;
+  readonly #ended = new AbortController();
   #client: OllamaClient | undefined;
   #announced: string | undefined;
   #tagsDueAt: number;
@@ -53,6 +61,7 @@ export class NodeWatcher {
     this.#resolver = new Resolver(spec.url.host, spec.url.port, options.resolver);
     this.#sleep = new InterruptibleSleep(options.clock);
     this.#isPolling = options.isPolling ?? true;
+    this.#abilities = options.abilities && this.#finding(options.abilities);
     this.#tagsDueAt = options.clock.now();
     this.#versionDueAt = options.clock.now();
   }
@@ -78,6 +87,7 @@ export class NodeWatcher {
       signal,
     );
     await Promise.all([polling, resolving]);
+    this.#ended.abort();
     this.#cancelStart();
     await this.#client?.close();
   }
@@ -136,8 +146,10 @@ export class NodeWatcher {
       this.#tagsAskedAt = clock.now();
       this.#tagsDueAt = later(poll.tagsInterval);
       const answer = await this.#ask((client) => client.tags(signal), signal, '/api/tags: ');
-      if (answer !== undefined) onObservation({ kind: 'tags', models: answer.value, rttMs: answer.rttMs });
-      else
+      if (answer !== undefined) {
+        onObservation({ kind: 'tags', models: answer.value, rttMs: answer.rttMs });
+        this.#abilities?.see(answer.value);
+      } else
         this.#tagsDueAt = clock.now() + Math.min(poll.tagsInterval, poll.interval * 2 ** this.#tagsFailures);
       this.#tagsFailures = answer === undefined ? Math.min(this.#tagsFailures + 1, 16) : 0;
     }
@@ -212,6 +224,26 @@ export class NodeWatcher {
     this.#options.onObservation({ kind: 'address', address, hosts: candidates });
   }
 
+  #finding(book: AbilityBook): NodeAbilities {
+    const { signal } = this.#ended;
+    return new NodeAbilities({
+      node: this.#spec.id,
+      book,
+      isLive: () => this.#isPolling && !signal.aborted,
+      // By a connection of its own: a description that takes long holds up no heartbeat.
+      ask: async (model) => {
+        const client = this.#newClient(this.#resolver.current ?? '', SHOW_TIMEOUT_MS);
+        try {
+          return (await client.show(model, signal)).value;
+        } finally {
+          await client.close();
+        }
+      },
+      onTold: (digest, abilities) =>
+        this.#options.onObservation({ kind: 'capabilities', digest, ...abilities }),
+    });
+  }
+
   /** The client for the present address; one for an address that was left is closed. */
   #clientNow(): OllamaClient {
     const ip = this.#resolver.current ?? '';
@@ -221,11 +253,11 @@ export class NodeWatcher {
     return this.#client;
   }
 
-  #newClient(ip: string): OllamaClient {
+  #newClient(ip: string, leastTimeoutMs = 0): OllamaClient {
     const { clock, poll } = this.#options;
     return new OllamaClient(this.#spec, ip, {
       connectTimeoutMs: poll.connectTimeout,
-      timeoutMs: poll.timeout,
+      timeoutMs: Math.max(poll.timeout, leastTimeoutMs),
       maxBodyBytes: poll.maxBodyBytes,
       clock,
     });

@@ -39,7 +39,12 @@ async function serving(handler: RequestListener, options = {}): Promise<Scripted
 }
 
 function watching(
-  fields: { lookup?: Lookup; random?: () => number; isOurs?: (node: string) => boolean } = {},
+  fields: {
+    lookup?: Lookup;
+    random?: () => number;
+    isOurs?: (node: string) => boolean;
+    asksAbilities?: boolean;
+  } = {},
 ) {
   const clock = new FakeClock();
   const seen: [string, Observation][] = [];
@@ -49,6 +54,7 @@ function watching(
     random: () => 0,
     poll,
     localIps: [],
+    asksAbilities: false,
     onObservation: (node, observation) => seen.push([node, observation]),
     onError: (_node, error) => errors.push(error),
     ...fields,
@@ -428,5 +434,55 @@ describe('a node that another replica polls', () => {
     await clock.advance(10_000);
     expect(node.requests.length).toBe(asked);
     fleet.setPolling('unknown', true);
+  });
+});
+
+describe('what models can do', () => {
+  /** Answers /api/show as Ollama does; `hold` keeps the answer back for ever. */
+  const telling =
+    (hold = false): RequestListener =>
+    (request, response) => {
+      if (request.url !== '/api/show') return ollama()(request, response);
+      if (hold) return;
+      response.setHeader('content-type', 'application/json; charset=utf-8');
+      response.end(JSON.stringify({ capabilities: ['completion', 'tools'], model_info: {} }));
+    };
+  const shows = (node: ScriptedNode) => paths(node).filter((url) => url === '/api/show').length;
+
+  it('is asked once for equal models, and told of every node that has them', async () => {
+    const [a, b] = [await serving(telling()), await serving(telling())];
+    const { fleet, seen, pass } = watching({ asksAbilities: true });
+    fleet.update([nodeSpec(a.port), nodeSpec(b.port, { id: 'n2' })]);
+    await pass(0, 5);
+    await pass(0, 5, 'n2');
+    const told = (node: string) =>
+      seen.filter(([id, { kind }]) => id === node && kind === 'capabilities').map(([, each]) => each);
+    const want = {
+      kind: 'capabilities',
+      digest: alpha.digest,
+      capabilities: ['completion', 'tools'],
+      trainedContext: undefined,
+    };
+    expect([told('n1'), told('n2')]).toEqual([[want], [want]]);
+    expect(shows(a) + shows(b)).toBe(1);
+    expect(a.requests.concat(b.requests).find(({ url }) => url === '/api/show')?.method).toBe('POST');
+  });
+
+  it('holds up no heartbeat while a node does not answer', async () => {
+    const node = await serving(telling(true));
+    const { fleet, kinds, pass } = watching({ asksAbilities: true });
+    fleet.update([nodeSpec(node.port)]);
+    await pass(0, 4);
+    await waitFor('the question', () => shows(node) === 1);
+    for (let second = 1; second <= 9; second++) await pass(1_000, 4 + second);
+    expect(kinds().slice(4)).toEqual(Array.from({ length: 9 }, () => 'resident'));
+  });
+
+  it('is not asked of nodes that another replica polls', async () => {
+    const node = await serving(telling());
+    const { fleet, clock } = watching({ asksAbilities: true, isOurs: () => false });
+    fleet.update([nodeSpec(node.port)]);
+    await clock.advance(60_000);
+    expect(node.requests).toEqual([]);
   });
 });
