@@ -47,7 +47,10 @@ export interface RouteRequest {
   readonly fallbackModels: readonly ModelName[];
   /** The same for equal bodies; different bodies share one by accident only. Says nothing of their content. */
   readonly fingerprint: string;
-  /** Hashes of ever longer beginnings of the prompt, longest last: system prompt, then each turn but the newest. At most 16. */
+  /**
+   * Hashes of ever longer beginnings of the prompt, longest last: system prompt and tools, then each turn, the newest
+   * too: the next request of the conversation begins with all of it. At most 16: the first two and the longest.
+   */
   readonly prefixes: readonly PromptPrefix[];
 }
 
