@@ -17,6 +17,7 @@ export interface Call {
   /** ms; Infinity for ever; undefined where the request does not say. */
   readonly keepAliveMs: number | undefined;
   readonly includeUsage: boolean;
+  readonly wantsTools: boolean;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -42,6 +43,7 @@ export function parseCall(body: Buffer, endpoint: ModelEndpoint): Call {
     numCtx: integerOption(options, 'num_ctx'),
     keepAliveMs: keepAlive(json.keep_alive),
     includeUsage: isObject(json.stream_options) && json.stream_options.include_usage === true,
+    wantsTools: Array.isArray(json.tools) && json.tools.length > 0,
   };
 }
 

@@ -15,6 +15,7 @@ const LLAMA: ModelOptions = {
   family: 'llama',
   parameterSize: '3.2B',
   kvBytesPerToken: 112 * 1024,
+  capabilities: ['completion', 'tools'],
 };
 const QWEN: ModelOptions = {
   name: 'qwen3:8b',
@@ -23,6 +24,7 @@ const QWEN: ModelOptions = {
   parameterSize: '8.2B',
   trainedContext: 40_960,
   kvBytesPerToken: 144 * 1024,
+  capabilities: ['completion', 'tools', 'thinking'],
 };
 const GEMMA: ModelOptions = {
   name: 'gemma3:12b',
@@ -30,6 +32,7 @@ const GEMMA: ModelOptions = {
   family: 'gemma3',
   parameterSize: '12.2B',
   kvBytesPerToken: 96 * 1024,
+  capabilities: ['completion', 'vision'],
 };
 const EMBEDDER: ModelOptions = {
   name: 'nomic-embed-text:latest',
@@ -40,6 +43,7 @@ const EMBEDDER: ModelOptions = {
   trainedContext: 2048,
   kvBytesPerToken: 0,
   embeddingLength: 768,
+  capabilities: ['embedding'],
 };
 
 /** Three machines of unequal size and speed; only the largest holds every model. */

@@ -64,7 +64,7 @@ export function showAnswer(model: SimulatedModel): Record<string, unknown> {
       [`${model.family}.embedding_length`]: model.embeddingLength,
     },
     tensors: [{ name: 'token_embd.weight', type: 'F16', shape: [model.embeddingLength, 32_000] }],
-    capabilities: ['completion'],
+    capabilities: model.capabilities,
     modified_at: goTime(model.modifiedAt),
   };
 }

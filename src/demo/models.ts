@@ -14,6 +14,8 @@ export interface ModelOptions {
   /** Memory that one token of context takes in each slot. */
   readonly kvBytesPerToken?: number;
   readonly embeddingLength?: number;
+  /** What it can do, in Ollama's words; only texts by default. */
+  readonly capabilities?: readonly string[];
 }
 
 export interface SimulatedModel {
@@ -28,6 +30,7 @@ export interface SimulatedModel {
   readonly trainedContext: number;
   readonly kvBytesPerToken: number;
   readonly embeddingLength: number;
+  readonly capabilities: readonly string[];
   readonly modifiedAt: Date;
 }
 
@@ -42,6 +45,7 @@ export function simulateModel(options: ModelOptions, modifiedAt: Date): Simulate
     trainedContext: options.trainedContext ?? 131_072,
     kvBytesPerToken: options.kvBytesPerToken ?? 128 * 1024,
     embeddingLength: options.embeddingLength ?? 64,
+    capabilities: options.capabilities ?? ['completion'],
     modifiedAt,
   };
 }

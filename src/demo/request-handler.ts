@@ -105,9 +105,26 @@ export class RequestHandler {
     if (endpoint.work.kind === 'show') {
       reply.send(200, JSON.stringify(showAnswer(model)), OLLAMA_JSON);
     } else {
+      checkCapabilities(endpoint, call, model);
       await this.#options.inference.run(endpoint.work, { call, model, reply, record, fault }, signal);
     }
   }
+}
+
+/** What Ollama looks at before it loads a model. Images on a model that cannot see are passed over in silence. */
+function checkCapabilities(
+  { shape, work }: ModelEndpoint,
+  call: Call,
+  { name, capabilities }: SimulatedModel,
+): void {
+  if (work.kind !== 'answer') return;
+  if (!capabilities.includes('completion')) {
+    const what = work.preloads ?? (work.prompt === 'prompt' ? 'generate' : 'chat');
+    throw new ReplyError(400, `"${call.model}" does not support ${what}`);
+  }
+  const takesTools = work.preloads !== 'generate' && (shape !== 'openai' || work.prompt !== 'prompt');
+  if (call.wantsTools && takesTools && !capabilities.includes('tools'))
+    throw new ReplyError(400, `registry.ollama.ai/library/${name} does not support tools`);
 }
 
 export function pathOf(target: string): string {

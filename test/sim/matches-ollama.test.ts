@@ -15,6 +15,14 @@ interface Sample {
 
 const MESSAGES = [{ role: 'user', content: 'hi' }];
 const THREE = { num_predict: 3 };
+const TOOLS = [
+  {
+    type: 'function',
+    function: { name: 'f', description: 'd', parameters: { type: 'object', properties: {} } },
+  },
+];
+const PIXEL =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 const POSTS = [
   '/api/generate',
   '/api/chat',
@@ -90,6 +98,37 @@ const ANSWERS: readonly Sample[] = [
     },
   },
   { name: 'completion', path: '/v1/completions', body: { model: 'alpha', prompt: 'hi', max_tokens: 3 } },
+  { name: 'tools, chat', path: '/api/chat', body: { model: 'Alpha', messages: MESSAGES, tools: TOOLS } },
+  {
+    name: 'tools, chat completion',
+    path: '/v1/chat/completions',
+    body: { model: 'alpha', messages: MESSAGES, tools: TOOLS },
+  },
+  {
+    name: 'tools, messages',
+    path: '/v1/messages',
+    body: {
+      model: 'alpha',
+      messages: MESSAGES,
+      max_tokens: 3,
+      tools: [{ name: 'f', input_schema: { type: 'object' } }],
+    },
+  },
+  {
+    name: 'an empty list of tools',
+    path: '/api/chat',
+    body: { model: 'alpha', messages: MESSAGES, tools: [], stream: false, options: THREE },
+  },
+  {
+    name: 'images, for a model that cannot see',
+    path: '/api/chat',
+    body: {
+      model: 'alpha',
+      messages: [{ role: 'user', content: 'hi', images: [PIXEL] }],
+      stream: false,
+      options: THREE,
+    },
+  },
   {
     name: 'completion, streamed',
     path: '/v1/completions',
@@ -275,12 +314,14 @@ const KEPT = new Set([
   'context_length',
   'size_vram',
   'digest',
+  'capabilities',
 ]);
-const LENGTH_MAY_DIFFER = new Set(['context', 'tensors', 'embedding', 'capabilities', 'families']);
+const LENGTH_MAY_DIFFER = new Set(['context', 'tensors', 'embedding', 'families']);
 const CONTENT_MAY_DIFFER = new Set(['model_info']);
 
 function keysOf(value: unknown, key = ''): unknown {
   if (Array.isArray(value)) {
+    if (KEPT.has(key)) return value;
     const items = value.map((item) => keysOf(item));
     return LENGTH_MAY_DIFFER.has(key) || items.every((item) => item === 'number') ? items.slice(0, 1) : items;
   }
