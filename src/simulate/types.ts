@@ -2,6 +2,7 @@ import type { Clock, Random } from '../app/ports.ts';
 import type { FailureReason, ModelKey, ModelOnDisk, NodeId, ResidentModel } from '../fleet/types.ts';
 import type { BodyEdit, RouteRequest } from '../request/types.ts';
 import type { Caller } from '../waiting/types.ts';
+import type { OllamaNode } from './node/ollama-node.ts';
 
 /** A node of the simulated fleet: what a real one would show, and what it hides. Rates are of the model at hand on an idle node. */
 export interface SimNodeSpec {
@@ -163,6 +164,8 @@ export interface SimHost {
   refuse(id: number, end: 'refused' | 'failed'): void;
   /** Asks the node as polls do; undefined: it does not answer. */
   poll(node: NodeId): SimPoll | undefined;
+  /** What no router can know: the node itself. For the clairvoyant bound alone; undefined: there is no such node. */
+  truth(node: NodeId): OllamaNode | undefined;
 }
 
 /** What a node answers when it is asked. */

@@ -4,9 +4,8 @@ import type { SimNodeSpec } from '../types.ts';
 import { Job, type JobListener, type JobOrder } from './job.ts';
 import { evictionVictim, freeVram, hasRoom, loadedBytes } from './memory.ts';
 import { SimRunner } from './runner.ts';
-import { setRates } from './speed.ts';
+import { loadMs, setRates } from './speed.ts';
 
-const DEFAULT_LOAD_START_MS = 700;
 const DEFAULT_MAX_QUEUE = 512;
 const DEFAULT_KEEP_ALIVE_MS = 300_000;
 /** Less of a token than this is a rounding error. */
@@ -15,6 +14,7 @@ const ROUNDING = 1e-5;
 interface Loading {
   readonly job: Job;
   readonly runner: SimRunner;
+  readonly endsAt: number;
   readonly cancel: () => void;
 }
 
@@ -65,7 +65,7 @@ export class OllamaNode {
   }
 
   /** The load under way, if any. */
-  get loading(): { readonly job: Job; readonly runner: SimRunner } | undefined {
+  get loading(): Pick<Loading, 'job' | 'runner' | 'endsAt'> | undefined {
     return this.#loading;
   }
 
@@ -184,10 +184,9 @@ export class OllamaNode {
       now: this.#clock.now(),
     });
     job.loaded = true;
-    const startMs = this.spec.loadStartMs ?? DEFAULT_LOAD_START_MS;
-    const loadMs = startMs + (model.sizeBytes / this.spec.loadBytesPerSecond) * 1000;
-    const cancel = this.#clock.after(loadMs, () => this.#loadEnded(job, runner));
-    this.#loading = { job, runner, cancel };
+    const ms = loadMs(this.spec, model);
+    const cancel = this.#clock.after(ms, () => this.#loadEnded(job, runner));
+    this.#loading = { job, runner, endsAt: this.#clock.now() + ms, cancel };
   }
 
   #loadEnded(job: Job, runner: SimRunner): void {

@@ -5,6 +5,7 @@ import type { SimRunner } from './runner.ts';
 export const UNIT_BYTES = 0.6 * 1024 ** 3;
 /** What does not fit into VRAM is worked off by the CPU, so many times slower. */
 const CPU_FACTOR = 10;
+const DEFAULT_LOAD_START_MS = 700;
 const DEFAULT_BATCH_COST = 0.25;
 const DEFAULT_CONTENTION = 1;
 
@@ -12,6 +13,11 @@ const DEFAULT_CONTENTION = 1;
 export function baseRate(tokensPerSecond: number, model: SimModelSpec, onGpu: number): number {
   const slowdown = onGpu + (1 - onGpu) * CPU_FACTOR;
   return (tokensPerSecond * UNIT_BYTES) / model.sizeBytes / slowdown / 1000;
+}
+
+/** What a load takes that waits for nothing. */
+export function loadMs(node: SimNodeSpec, model: SimModelSpec): number {
+  return (node.loadStartMs ?? DEFAULT_LOAD_START_MS) + (model.sizeBytes / node.loadBytesPerSecond) * 1000;
 }
 
 /** Share of a loaded model that lies in VRAM; 1 where the node has none, whose rates are those of its CPU. */
