@@ -29,6 +29,8 @@ export interface ChosenNode {
 export interface RequestWatcher {
   /** A node was chosen, its lease is not taken yet: `situation` is still the one that the ranking was made in. */
   chosen?(chosen: ChosenNode): void;
+  /** Its lease is taken, it is on its way. */
+  placed?(decision: Decision): void;
   unplaced?(unplaced: UnplacedRequest): void;
   /** Once for each node that failed, the request may go on. */
   attemptFailed?(decision: Decision, node: NodeId, reason: FailureReason): void;

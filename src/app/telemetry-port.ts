@@ -1,7 +1,9 @@
 import type { DrainCause, FailureReason, FleetSnapshot, ModelKey, NodeId } from '../fleet/types.ts';
 import type { ErrorCode } from '../request/errors.ts';
+import type { RewriteKind } from '../routing/rewrites.ts';
 import type { PickReason } from '../routing/types.ts';
-import type { RequestClass } from '../waiting/types.ts';
+import type { LineReport, RequestClass } from '../waiting/types.ts';
+import type { ShadowTelemetry } from './shadow.ts';
 import type { OutcomeEnd } from './types.ts';
 
 /** How one attempt on a node went. */
@@ -31,6 +33,23 @@ export interface LineTelemetry {
   lineLeft(requestClass: RequestClass, seconds: number, outcome: LineOutcome): void;
 }
 
+/** How good decisions are. Calls are cheap and never throw. */
+export interface DecisionTelemetry extends ShadowTelemetry {
+  /** A request's body was changed. */
+  rewritten(kind: RewriteKind): void;
+}
+
+/** What the guard against killing requests counts. */
+export interface GuardFigures {
+  readonly refusals: number;
+}
+
+/** What the recording of decisions counts: lines. */
+export interface RecordingFigures {
+  readonly written: number;
+  readonly dropped: number;
+}
+
 export interface EndedRequest {
   readonly routed: boolean;
   readonly path: string;
@@ -42,8 +61,11 @@ export interface EndedRequest {
   readonly totalSeconds: number;
   /** Undefined where no byte came, or where headers come with the whole answer. */
   readonly firstByteSeconds: number | undefined;
-  /** What routing expected for the node that served; undefined for requests that were not routed. */
-  readonly predictedSeconds: number | undefined;
+  /** In our own line, which is part of both times above; the predictions begin after it. */
+  readonly waitedSeconds: number;
+  /** What routing expected of the node that served; undefined for requests that were not routed. */
+  readonly predictedFirstTokenSeconds: number | undefined;
+  readonly predictedCompletionSeconds: number | undefined;
   readonly promptTokens: number | undefined;
   readonly completionTokens: number | undefined;
 }
@@ -83,6 +105,11 @@ export interface FleetGauges {
   openLeases(): number;
   /** Nodes that drain, and why. */
   drains?(): Iterable<readonly [node: NodeId, causes: readonly DrainCause[]]>;
+  /** The waiting line; undefined: there is none. */
+  line?(): LineReport;
+  guard?(): GuardFigures;
+  /** Undefined: decisions are not recorded. */
+  recording?(): RecordingFigures | undefined;
   /** Live replicas, this one included. */
   replicas(): number;
 }

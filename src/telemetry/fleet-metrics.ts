@@ -3,6 +3,7 @@ import type { FleetGauges } from '../app/telemetry-port.ts';
 import type { FleetSnapshot, NodeStatus, NodeView } from '../fleet/types.ts';
 import { type BoundedLabels, OTHER } from './bounded-labels.ts';
 import { createGpuGauges } from './gpu-gauges.ts';
+import { createLearntGauges } from './learnt-gauges.ts';
 import { SlicedGauge } from './sliced-gauge.ts';
 
 const STATUSES = ['unknown', 'ready', 'suspect', 'down', 'draining'] as const satisfies NodeStatus[];
@@ -37,6 +38,7 @@ export function createFleetMetrics(
   );
   const vramTotal = gauge('node_vram_total_bytes', 'VRAM, where it is known.', ['node', 'source']);
   const setGpus = createGpuGauges(gauge);
+  const setLearnt = createLearntGauges(gauge);
   const pollAge = gauge('node_poll_age_seconds', 'Since the last good answer of /api/ps.', ['node']);
   const draining = gauge('node_draining', '1 for each reason why the node gets no new requests.', [
     'node',
@@ -81,6 +83,7 @@ export function createFleetMetrics(
       if (label === OTHER) continue;
       setNode(node, label, now);
       setGpusOf(node, label);
+      setLearnt(node, label, (model) => models.of(node.id, model));
       nodeInflight.set({ node: label }, 0);
       // By name as the node lists it: `warm` also holds the aliases that reach the same weights.
       for (const model of new Map([...node.warm.values()].map((each) => [each.key, each])).values()) {

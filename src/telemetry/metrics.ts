@@ -1,16 +1,20 @@
 import { setImmediate } from 'node:timers/promises';
 import { Gauge, Registry } from 'prom-client';
 import type {
+  DecisionTelemetry,
   EnvoyTelemetry,
   FleetGauges,
   GpuTelemetry,
+  LineTelemetry,
   StoreCounters,
   Telemetry,
 } from '../app/telemetry-port.ts';
 import { BoundedLabels } from './bounded-labels.ts';
+import { createDecisionMetrics } from './decision-metrics.ts';
 import { createEnvoyMetrics } from './envoy-metrics.ts';
 import { createFleetMetrics } from './fleet-metrics.ts';
 import { createGpuMetrics } from './gpu-metrics.ts';
+import { createLineMetrics } from './line-metrics.ts';
 import { createProcessMetrics } from './process-metrics.ts';
 import { createSharingGauges } from './sharing-gauges.ts';
 import { createStoreMetrics } from './store-metrics.ts';
@@ -32,7 +36,13 @@ export interface MetricsOptions {
   readonly maxModelSeries?: number;
 }
 
-export interface Metrics extends Telemetry, EnvoyTelemetry, StoreCounters, GpuTelemetry {
+export interface Metrics
+  extends Telemetry,
+    EnvoyTelemetry,
+    StoreCounters,
+    GpuTelemetry,
+    LineTelemetry,
+    DecisionTelemetry {
   readonly contentType: string;
   /** What the gauges read from now on. */
   watch(fleet: FleetGauges): void;
@@ -49,6 +59,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const envoy = createEnvoyMetrics(registry);
   const store = createStoreMetrics(registry);
   const gpus = createGpuMetrics(registry, nodes);
+  const { refresh: refreshDecisions, judge, ...decisions } = createDecisionMetrics(registry);
+  const { refresh: refreshLine, ...line } = createLineMetrics(registry);
   const renderFleet = createFleetMetrics(nodes, options.maxModelSeries ?? MAX_MODEL_SERIES);
   const setSharing = createSharingGauges(registry);
   const runtime = createProcessMetrics(registry, options.version, options.envoyVersion);
@@ -61,6 +73,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const render = async (): Promise<string> => {
     const ofFleet = fleet && (await renderFleet(fleet));
     if (fleet !== undefined) setSharing(fleet);
+    refreshLine(fleet?.line?.());
+    refreshDecisions(fleet?.guard?.(), fleet?.recording?.());
     runtime.refresh();
     dropped.set(options.droppedLogLines());
     const others = await renderInSlices(registry);
@@ -73,6 +87,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...envoy,
     ...store,
     ...gpus,
+    ...decisions,
+    ...line,
+    ended: (request) => {
+      traffic.ended(request);
+      judge(request);
+    },
     contentType: registry.contentType,
     watch: (gauges) => {
       fleet = gauges;

@@ -89,12 +89,12 @@ export function createTrafficMetrics(
     const node = nodes.of(request.node);
     tokens.add(request.promptTokens ?? 0, node, 'prompt');
     tokens.add(request.completionTokens ?? 0, node, 'completion');
-    const { firstByteSeconds: real, predictedSeconds: expected } = request;
+    const { firstByteSeconds: real, waitedSeconds, predictedFirstTokenSeconds: expected } = request;
     if (!request.routed || !isDuration(real)) return;
     firstByte.observe(real);
     if (!isDuration(expected)) return;
     predicted.observe(expected);
-    predictionError.observe(real - expected);
+    predictionError.observe(Math.max(0, real - waitedSeconds) - expected);
   };
 
   return {

@@ -48,7 +48,9 @@ function anEnd(fields: Partial<EndedRequest> = {}): EndedRequest {
     attempts: 1,
     totalSeconds: 2,
     firstByteSeconds: 0.3,
-    predictedSeconds: 0.2,
+    waitedSeconds: 0,
+    predictedFirstTokenSeconds: 0.2,
+    predictedCompletionSeconds: 2.5,
     promptTokens: 10,
     completionTokens: 20,
     ...fields,
@@ -122,8 +124,8 @@ it('counts reads of one model under their common path, and ignores queries', asy
 
 it('compares predicted with real time to the first byte', async () => {
   const metrics = aMetrics();
-  metrics.ended(anEnd({ firstByteSeconds: 0.3, predictedSeconds: 0.2 }));
-  metrics.ended(anEnd({ firstByteSeconds: 1, predictedSeconds: 3 }));
+  metrics.ended(anEnd({ firstByteSeconds: 0.3, predictedFirstTokenSeconds: 0.2 }));
+  metrics.ended(anEnd({ firstByteSeconds: 1, predictedFirstTokenSeconds: 3 }));
   expect(await value(metrics, 'warmpath_first_byte_seconds_sum')).toBeCloseTo(1.3);
   expect(await value(metrics, 'warmpath_first_byte_predicted_seconds_sum')).toBeCloseTo(3.2);
   expect(await value(metrics, 'warmpath_first_byte_error_seconds_count')).toBe(2);
@@ -131,11 +133,31 @@ it('compares predicted with real time to the first byte', async () => {
   expect(await value(metrics, 'warmpath_request_seconds_count', { path: '/api/chat' })).toBe(2);
 });
 
+it('tells how far predictions were off, the time in the line left out', async () => {
+  const metrics = aMetrics();
+  metrics.ended(
+    anEnd({
+      firstByteSeconds: 5,
+      totalSeconds: 9,
+      waitedSeconds: 4,
+      predictedFirstTokenSeconds: 1.5,
+      predictedCompletionSeconds: 3,
+    }),
+  );
+  metrics.ended(anEnd({ end: 'client_gone' }));
+  metrics.ended(anEnd({ status: 500 }));
+  metrics.ended(anEnd({ routed: false }));
+  const name = 'warmpath_prediction_error_seconds';
+  expect(await value(metrics, `${name}_sum`, { kind: 'first_token' })).toBeCloseTo(0.5);
+  expect(await value(metrics, `${name}_sum`, { kind: 'completion' })).toBeCloseTo(-2);
+  expect(await value(metrics, `${name}_count`, { kind: 'completion' })).toBe(1);
+});
+
 it('judges no prediction by requests that were not routed or got no byte', async () => {
   const metrics = aMetrics();
   metrics.ended(anEnd({ routed: false }));
   metrics.ended(anEnd({ firstByteSeconds: undefined }));
-  metrics.ended(anEnd({ predictedSeconds: undefined }));
+  metrics.ended(anEnd({ predictedFirstTokenSeconds: undefined }));
   expect(await value(metrics, 'warmpath_first_byte_error_seconds_count')).toBe(0);
   expect(await value(metrics, 'warmpath_first_byte_seconds_count')).toBe(1);
 });
@@ -165,7 +187,7 @@ it('F66: takes no harm from figures that are none', async () => {
         attempts: lie,
         totalSeconds: lie,
         firstByteSeconds: lie,
-        predictedSeconds: lie,
+        predictedFirstTokenSeconds: lie,
         promptTokens: lie,
         completionTokens: lie,
       }),
