@@ -2,6 +2,7 @@ import type { FailureReason, ModelKey, NodeId } from '../fleet/types.ts';
 import type { BodyEdit, RouteRequest } from '../request/types.ts';
 import type { RankedNode, Ranking } from '../routing/types.ts';
 import type { Caller, WaitReason } from '../waiting/types.ts';
+import type { Company } from './company.ts';
 import { decisionRecord } from './decision-view.ts';
 import type { DecisionRecord, Outcome } from './types.ts';
 
@@ -20,6 +21,8 @@ export interface DecisionFields {
   readonly waitedMs?: number;
   readonly waitedFor?: WaitReason | undefined;
   readonly edits?: readonly BodyEdit[];
+  /** On the first node. */
+  readonly company?: Company | undefined;
 }
 
 /** A decision while its request runs, and for as long as it is remembered. Owned by the use cases. */
@@ -36,6 +39,8 @@ export class Decision {
   readonly waitedMs: number;
   readonly waitedFor: WaitReason | undefined;
   readonly edits: readonly BodyEdit[];
+  /** On the node that it was last sent to. */
+  company: Company | undefined;
   /** Monotonic ms at which the client's stream ended; undefined while it runs. */
   finishedAt: number | undefined;
   outcome: Outcome | undefined;
@@ -53,6 +58,7 @@ export class Decision {
     this.waitedMs = fields.waitedMs ?? 0;
     this.waitedFor = fields.waitedFor;
     this.edits = fields.edits ?? [];
+    this.company = fields.company;
   }
 
   nodeAt(address: string): RankedNode | undefined {

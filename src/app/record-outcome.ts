@@ -1,9 +1,14 @@
 import type { LeaseLedger } from '../fleet/ledger.ts';
-import type { FailureReason, NodeId, Observation, ServiceTimes } from '../fleet/types.ts';
+import type { FailureReason, NodeId, Observation } from '../fleet/types.ts';
+import { isStreamed } from '../routing/per-try.ts';
+import { companyOf } from './company.ts';
 import type { Decision, DecisionLog } from './decision-log.ts';
 import type { Fleet } from './fleet.ts';
 import type { Log } from './log.ts';
+import type { Clock } from './ports.ts';
+import type { PromptNotes } from './prompt-notes.ts';
 import type { RequestWatcher } from './request-watcher.ts';
+import { serviceTimes } from './service-times.ts';
 import type { Telemetry } from './telemetry-port.ts';
 import type { AttemptReport, Outcome, OutcomeRecorder } from './types.ts';
 
@@ -17,7 +22,10 @@ export interface OutcomeDependencies {
   readonly observe: (node: NodeId, observation: Observation) => void;
   /** The node no longer has a model that its tag list names: read the list again. */
   readonly refreshTags: (node: NodeId) => void;
+  readonly clock: Clock;
   readonly watchers?: readonly RequestWatcher[];
+  /** Hear which prompts nodes have read; undefined: nobody remembers them. */
+  readonly promptNotes?: Pick<PromptNotes, 'heard' | 'note'>;
 }
 
 /** Turns what Envoy reports of live traffic into observations: the lease follows the attempt, the fleet learns. */
@@ -29,7 +37,7 @@ export class OutcomeLog implements OutcomeRecorder {
   }
 
   attemptFailed(report: AttemptReport): void {
-    const { fleet, ledger, decisions, telemetry, observe } = this.#deps;
+    const { fleet, decisions, telemetry, observe } = this.#deps;
     const decision = decisions.find(report.decisionId);
     const node = decision?.nodeAt(report.address)?.id ?? fleet.nodeAt(report.address);
     if (node === undefined || decision === undefined || !decision.noteFailure(node, report.reason)) return;
@@ -39,7 +47,15 @@ export class OutcomeLog implements OutcomeRecorder {
     observe(node, { kind: 'attempt_failed', model: decision.request.model.key, reason, retryAfterMs });
     if (reason === 'model_missing') this.#deps.refreshTags(node);
     const next = decision.nodeAfter(node);
-    if (next !== undefined) ledger.move(decision.id, next.id);
+    if (next !== undefined) this.#moveOn(decision, next.id);
+  }
+
+  #moveOn(decision: Decision, node: NodeId): void {
+    const { ledger, clock } = this.#deps;
+    const lease = ledger.find(decision.id);
+    if (lease === undefined) return;
+    if (lease.node !== node) decision.company = companyOf(ledger, node, lease.model, clock.now());
+    ledger.move(decision.id, node);
   }
 
   requestEnded(outcome: Outcome): void {
@@ -52,6 +68,8 @@ export class OutcomeLog implements OutcomeRecorder {
       if (node !== undefined) this.#learn(decision, node, outcome);
       for (const watcher of this.#deps.watchers ?? []) watcher.ended?.(decision, node, outcome);
     }
+    const comesAtOnce = decision !== undefined && !isStreamed(decision.request);
+    const firstByteMs = comesAtOnce ? undefined : outcome.firstByteMs;
     const ranked = decision?.ranking.nodes.find((candidate) => candidate.id === node);
     telemetry.ended({
       // A decision that this process does not know was made by its predecessor.
@@ -63,8 +81,10 @@ export class OutcomeLog implements OutcomeRecorder {
       model: decision?.request.model.key,
       attempts: outcome.attempts,
       totalSeconds: outcome.totalMs / 1000,
-      firstByteSeconds: outcome.firstByteMs === undefined ? undefined : outcome.firstByteMs / 1000,
-      predictedSeconds: ranked?.seconds,
+      waitedSeconds: (decision?.waitedMs ?? 0) / 1000,
+      firstByteSeconds: firstByteMs === undefined ? undefined : firstByteMs / 1000,
+      predictedFirstTokenSeconds: ranked?.firstTokenSeconds,
+      predictedCompletionSeconds: ranked?.completionSeconds,
       promptTokens: outcome.usage.promptTokens,
       completionTokens: outcome.usage.completionTokens,
     });
@@ -81,7 +101,7 @@ export class OutcomeLog implements OutcomeRecorder {
   }
 
   #learn(decision: Decision, node: NodeId, outcome: Outcome): void {
-    const { observe, telemetry } = this.#deps;
+    const { observe, telemetry, promptNotes } = this.#deps;
     const model = decision.request.model.key;
     if (outcome.end === 'truncated' || outcome.end === 'in_band_error') {
       if (!decision.noteFailure(node, outcome.end)) return;
@@ -90,11 +110,16 @@ export class OutcomeLog implements OutcomeRecorder {
       observe(node, { kind: 'attempt_failed', model, reason: outcome.end, retryAfterMs: undefined });
       return;
     }
+    if (outcome.end === 'client_gone' && outcome.status < 400 && outcome.responseBytes > 0)
+      promptNotes?.note(node, model, decision.request.prefixes);
     if (outcome.end !== 'complete' || outcome.status >= 400) return;
     telemetry.attempt(node, 'served');
     // The model is gone again: nothing about the next request follows from this one.
-    if (decision.request.unloads) return;
-    observe(node, { kind: 'attempt_served', model, service: serviceTimes(decision, node, outcome) });
+    if (hasUnloaded(decision)) return;
+    const service = serviceTimes(decision, node, outcome, this.#deps);
+    const served: Observation = { kind: 'attempt_served', model, service };
+    observe(node, served);
+    promptNotes?.heard(node, served);
   }
 
   #logOutcome(outcome: Outcome, node: NodeId | undefined): void {
@@ -120,19 +145,6 @@ export class OutcomeLog implements OutcomeRecorder {
   }
 }
 
-function serviceTimes(decision: Decision, node: NodeId, outcome: Outcome): ServiceTimes {
-  const { usage } = outcome;
-  const isFirstChoice = decision.ranking.nodes[0]?.id === node;
-  return {
-    // On a later node nothing is known of who ran there when it was sent: count it as alone, which teaches no slots.
-    concurrency: isFirstChoice ? decision.concurrency : 1,
-    wasWarm: decision.ranking.nodes.find((ranked) => ranked.id === node)?.isWarm ?? false,
-    firstByteMs: outcome.firstByteMs,
-    totalMs: usage.totalMs ?? outcome.totalMs,
-    loadMs: usage.loadMs,
-    promptEvalMs: usage.promptEvalMs,
-    evalMs: usage.evalMs,
-    promptTokens: usage.promptTokens,
-    completionTokens: usage.completionTokens,
-  };
+function hasUnloaded({ request, edits }: Decision): boolean {
+  return request.unloads && !edits.some((edit) => edit.field === 'keep_alive' && edit.to !== 0);
 }

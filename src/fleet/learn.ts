@@ -23,6 +23,7 @@ const MAX_MODELS = 256;
 /** What one served request teaches of its node. `now`: monotonic ms. */
 export function learn(node: NodeRecord, model: ModelKey, service: ServiceTimes, now: number): Learnt {
   const { learnt } = node;
+  if (service.isWork === false) return learnt;
   const exactKey = figuresKey(model, service.numCtx);
   const anyKey = anyContextKey(model);
   const exact = learnt.figures.get(exactKey);

@@ -189,6 +189,8 @@ export type Observation =
 
 /** How one served request went. Durations in ms; undefined where the API called does not tell. */
 export interface ServiceTimes {
+  /** False: nothing was read or written, the model was only loaded, or described. */
+  readonly isWork?: boolean | undefined;
   /** What the request asked for; undefined: the node's default. */
   readonly numCtx?: number | undefined;
   readonly promptBytes?: number | undefined;

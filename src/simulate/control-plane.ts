@@ -43,6 +43,7 @@ export function createSimControlPlane(
   });
   const recorder = new OutcomeLog({
     ...common,
+    clock,
     observe: (node, observation) => fleet.observe(node, observation),
     refreshTags: (node) => feed.refreshTags(node),
   });

@@ -2,6 +2,7 @@ import type { BodyEdit, RouteRequest } from '../../request/types.ts';
 import { perTryTimeoutMs } from '../../routing/per-try.ts';
 import type { Ranking } from '../../routing/types.ts';
 import type { Caller, WaitReason } from '../../waiting/types.ts';
+import { companyOf } from '../company.ts';
 import { Decision } from '../decision-log.ts';
 import type { RouteDecision } from '../types.ts';
 import type { Choice } from './chooser.ts';
@@ -40,6 +41,7 @@ export class Dispatcher {
     const ranking = shortened(choice.ranking, attempts);
     for (const watcher of this.#deps.watchers ?? [])
       watcher.chosen?.({ id, request, ranking: choice.ranking, situation });
+    const company = companyOf(ledger, best.id, model, now);
     ledger.take(id, best.id, model, now, now + (best.terms.slotWait + best.heldSeconds) * 1000);
     const decision = new Decision({
       id,
@@ -53,9 +55,11 @@ export class Dispatcher {
       waitedMs,
       waitedFor,
       edits,
+      company,
     });
     decisions.add(decision);
     if (choice.taped !== undefined) this.#deps.inputs?.keep(id, { request, situation: choice.taped });
+    for (const watcher of this.#deps.watchers ?? []) watcher.placed?.(decision);
     telemetry.decided(best.reason);
     this.#log(decision);
     return {

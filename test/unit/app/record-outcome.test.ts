@@ -9,7 +9,7 @@ const WARM = [resident(MODEL)];
 /** Two nodes, the first warm, and one request on it. */
 function underWay(fields = {}) {
   const bench = new Workbench().withNodes({ n1: WARM, n2: [] });
-  return { bench, id: bench.router.route(request(fields)).id };
+  return { bench, id: bench.route(request(fields)).id };
 }
 
 describe('a failed attempt', () => {
@@ -18,7 +18,7 @@ describe('a failed attempt', () => {
     bench.failed(id, address(1));
     expect(bench.ledger.onNode('n1')).toBe(0);
     expect(bench.ledger.onModel('n2', MODEL)).toBe(1);
-    bench.router.finish(id);
+    bench.finish(id);
     expect(bench.ledger.size).toBe(0);
   });
 
@@ -51,7 +51,7 @@ describe('a failed attempt', () => {
 
   it('after the stream has ended takes no lease up again', () => {
     const { bench, id } = underWay();
-    bench.router.finish(id);
+    bench.finish(id);
     bench.failed(id, address(1));
     expect(bench.ledger.size).toBe(0);
     expect(bench.telemetry.attempts).toEqual(['n1 refused']);
@@ -81,7 +81,7 @@ describe('the end of a request', () => {
     const { bench, id } = underWay();
     bench.ended(id, { totalMs: 900, usage: { completionTokens: 12 } });
     expect(bench.telemetry.attempts).toEqual(['n1 served']);
-    expect(bench.fleet.nodes.get('n1')?.learnt.serviceMs.get(MODEL)).toBeGreaterThan(0);
+    expect(bench.fleet.nodes.get('n1')?.learnt.figures.get(MODEL)?.heldMs?.value).toBe(900);
     expect(bench.telemetry.endings[0]).toMatchObject({
       routed: true,
       node: 'n1',
@@ -90,7 +90,9 @@ describe('the end of a request', () => {
       firstByteSeconds: 0.12,
       completionTokens: 12,
     });
-    expect(bench.telemetry.endings[0]?.predictedSeconds).toBeGreaterThan(0);
+    const { predictedFirstTokenSeconds, predictedCompletionSeconds } = bench.telemetry.endings[0] ?? {};
+    expect(predictedFirstTokenSeconds).toBeGreaterThan(0);
+    expect(predictedCompletionSeconds).toBeGreaterThan(predictedFirstTokenSeconds ?? Number.NaN);
   });
 
   it.each<{ end: OutcomeEnd; status: number }>([
@@ -157,7 +159,7 @@ describe('the end of a request', () => {
     const before = bench.fleet.nodes.get('n1');
     bench.ended(id);
     expect(bench.telemetry.endings).toMatchObject([
-      { routed, node: 'n1', model: undefined, predictedSeconds: undefined },
+      { routed, node: 'n1', model: undefined, predictedFirstTokenSeconds: undefined },
     ]);
     expect(bench.fleet.nodes.get('n1')).toBe(before);
   });
