@@ -4,7 +4,7 @@ import type { Alarms } from '../app/alarms.ts';
 import type { DecisionLog } from '../app/decision-log.ts';
 import type { Fleet } from '../app/fleet.ts';
 import type { Clock } from '../app/ports.ts';
-import type { Router } from '../app/route-request.ts';
+import type { Router } from '../app/routing/router.ts';
 import type { LeaseLedger } from '../fleet/ledger.ts';
 import { inferenceEndpoint } from '../request/endpoints.ts';
 import { RouterError } from '../request/errors.ts';

@@ -11,6 +11,7 @@ import {
   type TlsTransport,
 } from '../envoy/bootstrap/options.ts';
 import { transportName } from '../envoy/endpoints/transport-name.ts';
+import { LONGEST_ASKED_WAIT_MS } from '../envoy/processor/callers.ts';
 import { envoyAdminPath, grpcBind, lastKnownPath } from './places.ts';
 
 /** Beyond the longest silence that we allow a node. */
@@ -18,8 +19,9 @@ const IDLE_SLACK_MS = 60_000;
 
 /** What our own Envoy is told, from the configuration. Pure but for finding the system's CAs. */
 export function bootstrapOptions(config: Config): BootstrapOptions {
-  const { listen, limits, routing, poll } = config;
-  const silence = routing.answerTimeout + routing.loadTimeout + IDLE_SLACK_MS;
+  const { listen, limits, routing, poll, waiting } = config;
+  const longestWait = Math.max(waiting.maxWait, LONGEST_ASKED_WAIT_MS);
+  const silence = longestWait + routing.answerTimeout + routing.loadTimeout + IDLE_SLACK_MS;
   return {
     listen: { host: listen.host === 'localhost' ? '127.0.0.1' : listen.host, port: listen.port },
     grpc: grpcBind(config),
@@ -30,6 +32,7 @@ export function bootstrapOptions(config: Config): BootstrapOptions {
     origins: config.origins,
     hostnames: [hostname()],
     exposeHeaders: config.responseHeaders,
+    forwardAuthorization: config.clients.length > 0,
     limits: {
       ...DEFAULT_LIMITS,
       bodyBytes: limits.body,
@@ -41,6 +44,7 @@ export function bootstrapOptions(config: Config): BootstrapOptions {
       streamIdle: Math.max(DEFAULT_TIMEOUTS.streamIdle, silence),
       failOpenFirstByte: routing.loadTimeout,
       connect: poll.connectTimeout,
+      decisionMax: longestWait + IDLE_SLACK_MS,
     },
   };
 }

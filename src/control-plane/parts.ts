@@ -11,7 +11,7 @@ import type { Log } from '../app/log.ts';
 import { fleetParams } from '../app/params.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import { OutcomeLog } from '../app/record-outcome.ts';
-import { Router } from '../app/route-request.ts';
+import { Router } from '../app/routing/router.ts';
 import type { Config } from '../config/config.ts';
 import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
@@ -22,6 +22,8 @@ import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
 import type { RoutingParams } from '../routing/params.ts';
+import { bodyEdits, checkPrivileges } from '../routing/rewrites.ts';
+import { targetsOf } from '../routing/targets.ts';
 import { createStore } from '../store/create.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
@@ -31,6 +33,7 @@ import { createDiscovery, ownListeners } from './discovery.ts';
 import { createDrains } from './drains.ts';
 import { Offer } from './offer.ts';
 import { lastKnownPath } from './places.ts';
+import { createPolicies } from './policies.ts';
 import { Readiness } from './readiness.ts';
 import { createSharing, type Sharing } from './sharing.ts';
 
@@ -85,13 +88,21 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     clock,
     random,
     log,
-    recorder: () => recorder,
+    recorder: () => ({
+      attemptFailed: (report) => recorder.attemptFailed(report),
+      requestEnded: (outcome) => {
+        recorder.requestEnded(outcome);
+        router.ended(outcome);
+      },
+    }),
     pollIntervalMs: () => live.config().poll.interval,
     setPolling: (node, isPolling, delayMs) => watcher.setPolling(node, isPolling, delayMs),
     refreshTags: (node) => watcher.refreshTags(node),
     hasEnvoy: () => publisher.isHeard,
+    waiting: () => router.waiting,
   });
   const common = { fleet, ledger, decisions, log };
+  const policies = createPolicies(() => live.config());
   const router = new Router({
     ...common,
     demand: new ModelDemand(),
@@ -101,6 +112,14 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     random,
     params: () => live.routing(),
     replica,
+    targets: (request, snapshot) => targetsOf(request, snapshot, policies.current().aliases),
+    rewriting: {
+      check: (request, caller) => checkPrivileges(request, caller, policies.current().rewrites),
+      edits: (request, target, node, caller) =>
+        bodyEdits(request, target, node, caller, policies.current().rewrites),
+    },
+    line: () => policies.current().line,
+    claims: sharing.claims,
   });
   const watcher = new FleetWatcher({
     clock,
@@ -117,6 +136,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const recorder = new OutcomeLog({
     ...common,
     telemetry: metrics,
+    clock,
     observe: (node, observation) => sharing.observe(node, observation),
     refreshTags: (node) => watcher.refreshTags(node),
   });
@@ -183,6 +203,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     clock,
     log,
     canRoute: () => offer.canRoute,
+    callers: (head) => policies.current().callers(head),
   });
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
   const view = createAdminView({

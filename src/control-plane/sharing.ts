@@ -2,8 +2,10 @@ import type { SharingReport } from '../api/sharing-report.ts';
 import type { Fleet } from '../app/fleet.ts';
 import type { Log } from '../app/log.ts';
 import type { Clock, Random } from '../app/ports.ts';
+import type { SlotClaims } from '../app/routing/claims.ts';
 import { LearntFigures } from '../app/sharing/learnt-figures.ts';
 import { PollShares } from '../app/sharing/poll-shares.ts';
+import { SharedClaims } from '../app/sharing/shared-claims.ts';
 import { SharedFacts } from '../app/sharing/shared-facts.ts';
 import { SharedLeases } from '../app/sharing/shared-leases.ts';
 import { SharedObservations } from '../app/sharing/shared-observations.ts';
@@ -36,10 +38,14 @@ export interface SharingDependencies {
   readonly refreshTags: (node: NodeId) => void;
   /** Whether some Envoy takes its endpoints from this replica. */
   readonly hasEnvoy: () => boolean;
+  /** Requests that wait here for a free slot. */
+  readonly waiting: () => number;
 }
 
 /** What the parts of a control plane need of the others. */
 export interface Sharing {
+  /** Promises each slot once over all control planes; undefined: there are no others. */
+  readonly claims?: SlotClaims;
   /** Takes reports of all decisions, whoever made them. */
   readonly recorder: OutcomeRecorder;
   /** Something was seen of a node: all replicas hear of it. */
@@ -154,6 +160,7 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
   };
 
   return {
+    claims: new SharedClaims({ ...deps, replicas: () => 1 + others.length }),
     recorder: outcomes,
     observe: (node, observation) => observations.observe(node, observation),
     polled: (node, observation) => {
@@ -196,9 +203,23 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
   };
 }
 
-function ownInfo({ replica, version, ledger, clock, hasEnvoy }: SharingDependencies): () => ReplicaInfo {
+function ownInfo({
+  replica,
+  version,
+  ledger,
+  clock,
+  hasEnvoy,
+  waiting,
+}: SharingDependencies): () => ReplicaInfo {
   const startedAt = clock.date().toISOString();
-  return () => ({ id: replica, version, startedAt, inflight: ledger.size, waiting: 0, hasEnvoy: hasEnvoy() });
+  return () => ({
+    id: replica,
+    version,
+    startedAt,
+    inflight: ledger.size,
+    waiting: waiting(),
+    hasEnvoy: hasEnvoy(),
+  });
 }
 
 function report(

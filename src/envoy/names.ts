@@ -16,6 +16,12 @@ export const HEADER = {
   node: 'x-warmpath-node',
   attempts: 'x-warmpath-attempts',
   error: 'x-warmpath-error',
+  /** A client's own words about its request: how urgent it is, and how long it may wait. */
+  requestClass: 'x-warmpath-class',
+  deadline: 'x-warmpath-deadline',
+  /** The client's address, as Envoy saw it. */
+  clientAddress: 'x-envoy-external-address',
+  authorization: 'authorization',
   maxRetries: 'x-envoy-max-retries',
   perTryTimeout: 'x-envoy-upstream-rq-per-try-timeout-ms',
   retriableStatusCodes: 'x-envoy-retriable-status-codes',

@@ -91,6 +91,12 @@ export interface Store {
   changeLeases(replica: ReplicaId, changes: readonly LeaseChange[]): Promise<void>;
   /** Makes these the replica's only leases, and tells the others: reconciliation replaces, it never adds. */
   replaceLeases(replica: ReplicaId, leases: readonly Lease[]): Promise<void>;
+  /**
+   * Takes the lease if, with it, no more than `cap` leases of all live replicas are on its node and model; false: it is not
+   * taken, or another replica claims there at this moment. Of claims for one last slot that come together at most one
+   * succeeds. Leases that were changed without asking are counted, but not prevented.
+   */
+  claimSlot(replica: ReplicaId, lease: Lease, cap: number): Promise<boolean>;
   /** Live leases of each replica but the one named; replicas without any may be left out. */
   inflightElsewhere(replica: ReplicaId): Promise<ReadonlyMap<ReplicaId, InflightCounts>>;
   /** Keeps the replica and its leases alive for `ttlMs`; a replica that stops calling this loses both. */

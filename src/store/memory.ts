@@ -74,6 +74,17 @@ export class MemoryStore implements Store {
     this.#tellCounts(replica, this.#replica(replica).leases.replace(leases));
   }
 
+  async claimSlot(replica: ReplicaId, lease: Lease, cap: number): Promise<boolean> {
+    const own = this.#replica(replica).leases;
+    const put = own.change([{ kind: 'put', lease }]);
+    let running = 0;
+    for (const [id, { info, leases }] of this.#replicas.entries())
+      if (info !== undefined || id === replica) running += leases.on(lease);
+    if (running <= cap) this.#tellCounts(replica, put);
+    else this.#tellCounts(replica, own.change([{ kind: 'release', id: lease.id }]));
+    return running <= cap;
+  }
+
   async inflightElsewhere(replica: ReplicaId): Promise<ReadonlyMap<ReplicaId, InflightCounts>> {
     const counts = new Map<ReplicaId, InflightCounts>();
     for (const [id, { info, leases }] of this.#replicas.entries()) {

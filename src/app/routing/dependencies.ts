@@ -52,7 +52,7 @@ export interface RouterDependencies {
   readonly line?: () => LinePolicy;
   readonly lineTelemetry?: LineTelemetry;
   /** Undefined: no other control plane dispatches to these nodes. */
-  readonly claims?: SlotClaims;
+  readonly claims?: SlotClaims | undefined;
   readonly watchers?: readonly RequestWatcher[];
   /** Keeps what decisions followed from, so that they can be made again; undefined: that is not kept. */
   readonly inputs?: DecisionInputs;

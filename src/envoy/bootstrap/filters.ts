@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { CLUSTER, METADATA } from '../names.ts';
+import { CLUSTER, HEADER, METADATA } from '../names.ts';
 import { failedAttemptLog } from './access-logs.ts';
 import { any, extension, type Message, seconds } from './message.ts';
 import type { BootstrapOptions } from './options.ts';
@@ -39,7 +39,7 @@ export function without(...names: readonly (typeof FILTER)[keyof typeof FILTER][
   return Object.fromEntries(names.map((name) => [name, off]));
 }
 
-function extProc({ timeouts }: BootstrapOptions): Message {
+function extProc({ timeouts, forwardAuthorization = false }: BootstrapOptions): Message {
   const untyped = (...namespaces: string[]) => ({ untyped: namespaces });
   return extension(FILTER.extProc, 'envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor', {
     grpc_service: { envoy_grpc: { cluster_name: CLUSTER.warmpath, skip_envoy_headers: true } },
@@ -62,12 +62,27 @@ function extProc({ timeouts }: BootstrapOptions): Message {
       forwarding_namespaces: untyped(METADATA.warmpath),
       receiving_namespaces: untyped(METADATA.lb, METADATA.warmpath),
     },
-    // The control plane sees no credentials, and nothing that it does not read: every header costs both sides.
-    forward_rules: { allowed_headers: { patterns: READ_HEADERS.map((exact) => ({ exact })) } },
+    // The control plane sees nothing that it does not read: every header costs both sides. Credentials only if it knows some.
+    forward_rules: {
+      allowed_headers: {
+        patterns: [...READ_HEADERS, ...(forwardAuthorization ? [HEADER.authorization] : [])].map((exact) => ({
+          exact,
+        })),
+      },
+    },
   });
 }
 
-const READ_HEADERS = [':method', ':path', 'content-encoding', 'content-length', 'x-request-id'];
+const READ_HEADERS = [
+  ':method',
+  ':path',
+  'content-encoding',
+  'content-length',
+  'x-request-id',
+  HEADER.clientAddress,
+  HEADER.requestClass,
+  HEADER.deadline,
+];
 
 function lua(name: string, file: string, values: Readonly<Record<string, string>>): Message {
   const path = new URL(`../../../envoy/${file}`, import.meta.url);

@@ -1,4 +1,6 @@
+import { HEADER } from '../names.ts';
 import { requestLog } from './access-logs.ts';
+import { anyBut } from './any-but.ts';
 import { httpFilters } from './filters.ts';
 import { localReplyConfig } from './local-replies.ts';
 import { extension, type Message, seconds } from './message.ts';
@@ -6,7 +8,9 @@ import type { BootstrapOptions } from './options.ts';
 import { routeConfig } from './routes.ts';
 
 /** Prefixes of headers that only we and Envoy may write: what clients send under them is dropped before anything reads it. */
-const INTERNAL_PREFIXES = ['x-gateway-', 'x-warmpath-', 'x-envoy-', 'x-forwarded-'];
+const INTERNAL_PREFIXES = ['x-gateway-', 'x-envoy-', 'x-forwarded-'];
+/** What clients may say of their requests; all else under our own prefix is internal. */
+const FOR_CLIENTS = [HEADER.requestClass, HEADER.deadline];
 const INTERNAL_HEADERS = [
   'x-request-id',
   'x-real-ip',
@@ -94,6 +98,7 @@ function stripInternalHeaders(): Message {
     {
       mutations: [
         ...INTERNAL_PREFIXES.map((prefix) => ({ remove_on_match: { key_matcher: { prefix } } })),
+        { remove_on_match: { key_matcher: { safe_regex: { regex: anyBut('x-warmpath-', FOR_CLIENTS) } } } },
         ...INTERNAL_HEADERS.map((name) => ({ remove: name })),
       ],
     },

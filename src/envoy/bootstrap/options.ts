@@ -29,6 +29,8 @@ export interface BootstrapOptions {
   readonly hostnames: readonly string[];
   /** Whether `x-warmpath-*` headers are put on answers. */
   readonly exposeHeaders: boolean;
+  /** Whether the control plane sees clients' keys: only where it knows some. */
+  readonly forwardAuthorization?: boolean;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
 }
@@ -49,7 +51,7 @@ export interface Timeouts {
   readonly requestHeaders: number;
   /** From the first byte to the end of the body: long enough for the largest body over a slow network. */
   readonly request: number;
-  /** Silence in both directions; longer than any model takes to load and to begin its answer. */
+  /** Silence in both directions; longer than any request waits and any model takes to load and to begin its answer. */
   readonly streamIdle: number;
   /** First byte of an answer to a request that the control plane did not route. */
   readonly failOpenFirstByte: number;
@@ -57,7 +59,7 @@ export interface Timeouts {
   readonly connect: number;
   /** One answer of the control plane to one message. */
   readonly decision: number;
-  /** The longest that the control plane may ask Envoy to wait instead (its queue). */
+  /** The longest that the control plane may ask Envoy to wait instead (its line). */
   readonly decisionMax: number;
 }
 

@@ -16,8 +16,10 @@ const NOT_FOR_NODES = [
   'cookie',
   'x-forwarded-proto',
   'x-forwarded-for',
-  'x-envoy-external-address',
+  HEADER.clientAddress,
   HEADER.cluster,
+  HEADER.requestClass,
+  HEADER.deadline,
 ];
 
 /**

@@ -3,13 +3,13 @@ import type { FleetReads } from '../../app/fleet-reads.ts';
 import type { Log } from '../../app/log.ts';
 import type { Clock } from '../../app/ports.ts';
 import type { EnvoyTelemetry } from '../../app/telemetry-port.ts';
-import type { PlacedRequest, RequestRouter } from '../../app/types.ts';
+import type { PlacedRequest, RequestRouter, RouteDecision } from '../../app/types.ts';
 import { BodyScanner } from '../../request/body-scanner.ts';
 import { apiFamily, inferenceEndpoint } from '../../request/endpoints.ts';
 import { RouterError } from '../../request/errors.ts';
 import { SCAN_SLICE_BYTES } from '../../request/limits.ts';
 import { scanBones } from '../../request/scan-bones.ts';
-import type { InferenceEndpoint, RouteRequest } from '../../request/types.ts';
+import type { BodyEdit, InferenceEndpoint, RouteRequest } from '../../request/types.ts';
 import type { Caller } from '../../waiting/types.ts';
 import type {
   HttpBody,
@@ -20,9 +20,10 @@ import type {
 import type { GrpcCall } from '../grpc/call.ts';
 import { STATUS } from '../grpc/status.ts';
 import type { BodyBudget } from './body-budget.ts';
+import type { Callers } from './callers.ts';
 import type { Replies } from './replies.ts';
 import { type RequestHead, readHead } from './request-head.ts';
-import { decide, INITIAL, receive, STEPS, type Step, type StreamState } from './state.ts';
+import { decide, INITIAL, isOwed, receive, STEPS, type Step, type StreamState } from './state.ts';
 import type { Turns } from './turns.ts';
 
 export interface ProcessorDependencies {
@@ -36,7 +37,18 @@ export interface ProcessorDependencies {
    * ones. Undefined: always, as where endpoints are not ours to tell.
    */
   readonly canRoute?: () => boolean;
+  /** Who asks. Undefined: nobody in particular, and nobody waits. */
+  readonly callers?: Callers;
+  /** Undefined: bodies are never changed. */
+  readonly editBody?: EditBody;
 }
+
+/** Answers the body with these members changed and all else as it was. May throw RouterError. */
+export type EditBody = (
+  body: Uint8Array,
+  endpoint: InferenceEndpoint,
+  edits: readonly BodyEdit[],
+) => Uint8Array;
 
 /** What all streams have in common. */
 export interface Shared {
@@ -58,7 +70,8 @@ export class ProcessStream {
   #head: RequestHead | undefined;
   #endpoint: InferenceEndpoint | undefined;
   #placed: PlacedRequest | undefined;
-  readonly #caller: Caller = NOBODY;
+  #decision: RouteDecision | undefined;
+  #isHeld = false;
   #askedAt = 0;
   #onOver: () => void = NOTHING;
   #releaseBody: () => void = NOTHING;
@@ -103,14 +116,18 @@ export class ProcessStream {
     const { state, action } = receive(this.#state, step);
     this.#state = state;
     this.#askedAt = this.#deps.clock.now();
+    this.#isHeld = false;
     if (action === 'ignore') return;
     if (action === 'violate' || step === undefined) {
       this.#violate(step);
     } else if (action === 'continue') {
+      // Envoy has answered by itself: the request waits for nothing any more.
+      if (this.#placed?.isWaiting === true) this.#finish();
       this.#send(this.#replies.continue(step));
     } else {
       this.#guard(step, () => {
         if (action === 'decide_by_head') this.#decideByHead(message, message.request_headers ?? {});
+        else if (action === 'edit_body') this.#edit(message.request_body?.body ?? EMPTY);
         else this.#decideByBody(message.request_body ?? {});
       });
     }
@@ -153,7 +170,7 @@ export class ProcessStream {
     if (endpoint === undefined) throw new Error('a body came without an endpoint');
     const scanner = new BodyScanner(endpoint, bytes.length);
     if (scanner.step(bytes, SCAN_SLICE_BYTES)) {
-      this.#route(scanner.result(), 'request_body');
+      this.#route(scanner.result(), 'request_body', bytes);
       return;
     }
     this.#turns.add(() => {
@@ -162,20 +179,60 @@ export class ProcessStream {
         // The client may have gone, or Envoy answered by itself, while the body waited for its turn.
         if (this.#isOver || this.#state.phase !== 'scanning') return;
         isDone = scanner.step(bytes, SCAN_SLICE_BYTES);
-        if (isDone) this.#route(scanner.result(), 'request_body');
+        if (isDone) this.#route(scanner.result(), 'request_body', bytes);
       });
       return isDone;
     });
   }
 
-  #route(request: RouteRequest, step: 'request_headers' | 'request_body'): void {
-    this.#placed = this.#deps.router.place(request, this.#caller, 0, {
-      placed: (decision) => {
+  /** `bytes`: the body, where it is at hand. */
+  #route(request: RouteRequest, step: 'request_headers' | 'request_body', bytes?: Uint8Array): void {
+    const caller = this.#head === undefined ? undefined : this.#deps.callers?.(this.#head);
+    const placed = this.#deps.router.place(request, caller ?? NOBODY, bytes?.length ?? 0, {
+      placed: (decision) => this.#guard(step, () => this.#dispatch(decision, step, bytes)),
+      refused: (error) => this.#refuse(error),
+    });
+    this.#placed = placed;
+    if (!placed.isWaiting || caller === undefined) return;
+    // The line counts what waits in it; room for bodies is for those that are being read.
+    this.#releaseBody();
+    this.#send(this.#replies.hold(caller.maxWaitMs + HOLD_SLACK_MS));
+    this.#isHeld = true;
+  }
+
+  /** Its node is known: the answer goes out, now or with the changed body. */
+  #dispatch(decision: RouteDecision, step: 'request_headers' | 'request_body', bytes?: Uint8Array): void {
+    this.#decision = decision;
+    if (decision.edits.length === 0 || this.#deps.editBody === undefined) {
+      this.#releaseBody();
+      this.#state = decide(this.#state, 'answered');
+      this.#send(this.#replies.routed(decision, step));
+    } else if (bytes !== undefined) {
+      this.#edit(bytes);
+    } else {
+      this.#state = decide(this.#state, 'ask_edit');
+      this.#releaseBody = this.#budget.reserve(this.#head?.contentLength, () =>
+        this.#send(this.#replies.askBody()),
+      );
+    }
+  }
+
+  /** Changes the body as was decided, when it is its turn. */
+  #edit(bytes: Uint8Array): void {
+    this.#turns.add(() => {
+      this.#guard('request_body', () => {
+        const { editBody } = this.#deps;
+        const decision = this.#decision;
+        const endpoint = this.#endpoint;
+        if (this.#isOver || !isOwed(this.#state)) return;
+        if (decision === undefined || endpoint === undefined || editBody === undefined)
+          throw new Error('a body came to be changed without a decision');
+        const edited = editBody(bytes, endpoint, decision.edits);
         this.#releaseBody();
         this.#state = decide(this.#state, 'answered');
-        this.#send(this.#replies.routed(decision, step));
-      },
-      refused: (error) => this.#refuse(error),
+        this.#send(this.#replies.routed(decision, 'request_body', edited));
+      });
+      return true;
     });
   }
 
@@ -220,7 +277,9 @@ export class ProcessStream {
 
   #send(reply: ProcessingResponse): void {
     this.#call.send(reply);
-    this.#deps.telemetry.processorAnswered((this.#deps.clock.now() - this.#askedAt) / 1000);
+    // Waiting for a slot is not the time that an answer takes.
+    if (!this.#isHeld)
+      this.#deps.telemetry.processorAnswered((this.#deps.clock.now() - this.#askedAt) / 1000);
   }
 
   #finish(): void {
@@ -235,6 +294,8 @@ export class ProcessStream {
   }
 }
 
+/** What we may need beyond a request's longest wait: the store, and a turn of the event loop. */
+const HOLD_SLACK_MS = 5_000;
 const NOBODY: Caller = { id: '', class: 'normal', maxWaitMs: 0, isPrivileged: false };
 const NOTHING = () => undefined;
 const EMPTY = new Uint8Array(0);

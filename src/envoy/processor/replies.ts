@@ -47,7 +47,20 @@ export class Replies {
     return CONTINUE[step];
   }
 
-  routed(decision: RouteDecision, step: 'request_headers' | 'request_body'): ProcessingResponse {
+  /** The answer takes longer than Envoy waits: at most `ms` from now. */
+  hold(ms: number): ProcessingResponse {
+    const whole = Math.max(1, Math.ceil(ms));
+    return {
+      override_message_timeout: { seconds: Math.floor(whole / 1000), nanos: (whole % 1000) * 1_000_000 },
+    };
+  }
+
+  /** `body`: what goes on instead of the one that came; undefined: that one. */
+  routed(
+    decision: RouteDecision,
+    step: 'request_headers' | 'request_body',
+    body?: Uint8Array,
+  ): ProcessingResponse {
     const set_headers = [
       CLUSTER_HEADER,
       setHeader(HEADER.decision, decision.id),
@@ -55,7 +68,9 @@ export class Replies {
       setHeader(HEADER.perTryTimeout, String(Math.max(1, Math.ceil(decision.perTryTimeoutMs)))),
     ];
     if (decision.retryNotFound) set_headers.push(RETRY_NOT_FOUND);
+    if (body !== undefined) set_headers.push(setHeader('content-length', String(body.length)));
     const response: CommonResponse = { header_mutation: { set_headers }, clear_route_cache: true };
+    if (body !== undefined) response.body_mutation = { body };
     const dynamic_metadata = metadata(decision.addresses.join(','));
     // An override is heeded in the answer to the headers only; the one that asked for the body holds on.
     if (step === 'request_body') return { request_body: { response }, dynamic_metadata };

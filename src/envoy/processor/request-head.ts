@@ -1,6 +1,6 @@
 import type { HttpHeaders, ProcessingRequest } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { structString } from '../grpc/well-known.ts';
-import { METADATA } from '../names.ts';
+import { HEADER, METADATA } from '../names.ts';
 
 /** What the headers message says, as far as routing cares. */
 export interface RequestHead {
@@ -14,6 +14,13 @@ export interface RequestHead {
   readonly contentLength: number | undefined;
   /** Content coding of the body, lower case; empty for none. */
   readonly encoding: string;
+  /** Of the client, as Envoy saw it; empty where Envoy does not say. */
+  readonly address: string;
+  /** As the client wrote them; empty where it did not. */
+  readonly requestClass: string;
+  readonly deadline: string;
+  /** Forwarded to us only where clients are known by keys. Never to be logged. */
+  readonly authorization: string;
   /** Neither body nor trailers follow. */
   readonly hasBody: boolean;
   /** The body's JSON with long strings cut, where the Lua filter could make it. */
@@ -26,6 +33,10 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
   let requestId = '';
   let length = '';
   let encoding = '';
+  let address = '';
+  let requestClass = '';
+  let deadline = '';
+  let authorization = '';
   for (const header of headers.headers?.headers ?? []) {
     switch (header.key) {
       case ':path':
@@ -43,6 +54,18 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
       case 'content-encoding':
         encoding = headerValue(header).trim().toLowerCase();
         break;
+      case HEADER.clientAddress:
+        address = headerValue(header);
+        break;
+      case HEADER.requestClass:
+        requestClass = headerValue(header);
+        break;
+      case HEADER.deadline:
+        deadline = headerValue(header);
+        break;
+      case HEADER.authorization:
+        authorization = headerValue(header);
+        break;
     }
   }
   const mark = target.indexOf('?');
@@ -53,6 +76,10 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
     requestId,
     contentLength: /^\d{1,15}$/.test(length) ? Number(length) : undefined,
     encoding: encoding === 'identity' ? '' : encoding,
+    address,
+    requestClass,
+    deadline,
+    authorization,
     hasBody: headers.end_of_stream !== true,
     bones: structString(message.metadata_context?.filter_metadata?.[METADATA.warmpath], METADATA.bones),
   };

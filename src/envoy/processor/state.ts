@@ -10,10 +10,19 @@ export const STEPS = [
 export type Step = (typeof STEPS)[number];
 
 /**
- * start: nothing came yet. deciding: by the headers, at once. awaiting_body: asked for. scanning: the body, in slices.
+ * start: nothing came yet. deciding: by the headers, at once or when a slot is free. awaiting_body: asked for, to decide.
+ * scanning: the body, in slices, then as deciding. awaiting_edit: decided, the body is asked for to be changed. editing: that.
  * answered: routed, or left to Envoy. ended: answered for good, or broken.
  */
-export type Phase = 'start' | 'deciding' | 'awaiting_body' | 'scanning' | 'answered' | 'ended';
+export type Phase =
+  | 'start'
+  | 'deciding'
+  | 'awaiting_body'
+  | 'scanning'
+  | 'awaiting_edit'
+  | 'editing'
+  | 'answered'
+  | 'ended';
 
 export interface StreamState {
   readonly phase: Phase;
@@ -22,7 +31,7 @@ export interface StreamState {
 }
 
 /** What to do about a message. `continue`: answer it empty. `violate`: end the stream. `ignore`: too late to matter. */
-export type Action = 'decide_by_head' | 'decide_by_body' | 'continue' | 'violate' | 'ignore';
+export type Action = 'decide_by_head' | 'decide_by_body' | 'edit_body' | 'continue' | 'violate' | 'ignore';
 
 export const INITIAL: StreamState = { phase: 'start', reached: -1 };
 const ENDED: StreamState = { phase: 'ended', reached: STEPS.length };
@@ -42,17 +51,29 @@ export function receive(state: StreamState, step: Step | undefined): { state: St
   }
   if (state.phase === 'awaiting_body' && step === 'request_body')
     return { state: { phase: 'scanning', reached: place }, action: 'decide_by_body' };
+  if (state.phase === 'awaiting_edit' && step === 'request_body')
+    return { state: { phase: 'editing', reached: place }, action: 'edit_body' };
   // A reply of Envoy's own may overtake a body that is awaited or being read: the request is over then.
   return { state: { phase: 'answered', reached: place }, action: 'continue' };
 }
 
-/** What the decision came to: `ask_body`: the headers did not suffice. */
-export type Verdict = 'ask_body' | 'answered' | 'ended';
+/** What the decision came to: `ask_body`: the headers did not suffice. `ask_edit`: they did, but the body must be changed. */
+export type Verdict = 'ask_body' | 'ask_edit' | 'answered' | 'ended';
 
-const AFTER: Record<Verdict, Phase> = { ask_body: 'awaiting_body', answered: 'answered', ended: 'ended' };
+const AFTER: Record<Verdict, Phase> = {
+  ask_body: 'awaiting_body',
+  ask_edit: 'awaiting_edit',
+  answered: 'answered',
+  ended: 'ended',
+};
+
+/** Whether an answer to the message at hand is still owed. */
+export function isOwed({ phase }: StreamState): boolean {
+  return phase === 'deciding' || phase === 'scanning' || phase === 'editing';
+}
 
 /** A decision was made and sent. */
 export function decide(state: StreamState, verdict: Verdict): StreamState {
-  if (state.phase !== 'deciding' && state.phase !== 'scanning') return state;
+  if (!isOwed(state)) return state;
   return { phase: AFTER[verdict], reached: state.reached };
 }

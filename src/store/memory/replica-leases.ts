@@ -36,6 +36,11 @@ export class ReplicaLeases {
     return { isAll: true, counts: this.#tell(this.#counts.keys()) };
   }
 
+  /** Leases on the node and model. */
+  on(place: Pick<Lease, 'node' | 'model'>): number {
+    return this.#counts.get(pairOf(place)) ?? 0;
+  }
+
   counts(): InflightCounts {
     const counts = new Map<NodeId, Map<ModelKey, number>>();
     for (const [node, model, running] of this.#tell(this.#counts.keys())) {

@@ -39,6 +39,11 @@ export class Keys {
     return `${this.#prefix}{docs}:${kind}`;
   }
 
+  /** Who claims a slot of the node and model (as `pairOf` writes them) at this moment; hashed: of any length. */
+  claim(pair: string): string {
+    return `${this.#prefix}claim:${createHash('sha256').update(pair).digest('base64url')}`;
+  }
+
   /** Hashed: the value may be a secret, and of any length. */
   once(value: string): string {
     return `${this.#prefix}once:${createHash('sha256').update(value).digest('base64url')}`;

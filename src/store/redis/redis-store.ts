@@ -15,13 +15,14 @@ import {
   type StoreState,
 } from '../contract.ts';
 import { parseJson } from '../json.ts';
-import { MAX_VALUE_BYTES, UNANNOUNCED_TTL_MS } from '../limits.ts';
+import { CLAIM_TTL_MS, MAX_VALUE_BYTES, UNANNOUNCED_TTL_MS } from '../limits.ts';
 import { pairOf } from '../pairs.ts';
 import type { Connection } from './connection.ts';
 import { bucketOf, type Keys } from './keys.ts';
 import { encodeMessage } from './messages.ts';
 import type { RejectedValues } from './rejected-values.ts';
 import { count, countsOf, factsOf, replicaOf, texts } from './replies.ts';
+import { BEGIN_CLAIM, COUNT_PAIR, END_CLAIM } from './scripts/claims.ts';
 import { BEAT, CHANGE_LEASES, FORGET_LEASES, READ_COUNTS, REPLACE_LEASES } from './scripts/leases.ts';
 import { CLAIM_POLLS, RELEASE_POLLS } from './scripts/polls.ts';
 import { ANNOUNCE, LIVE_REPLICAS, RETIRE } from './scripts/replicas.ts';
@@ -77,6 +78,38 @@ export class RedisStore implements Store {
   async replaceLeases(replica: ReplicaId, leases: readonly Lease[]): Promise<void> {
     const args = leases.flatMap((lease) => [lease.id, pairOf(lease)]);
     await this.#writeLeases(REPLACE_LEASES, replica, args);
+  }
+
+  /**
+   * Leases of replicas lie in different slots of a cluster, so no script can count them all. Claims for one node and model
+   * come one after the other; what one of them has put is counted by the next. A claim that outlives its turn is
+   * seen by the others as soon as its lease is put, which is before it counts.
+   */
+  async claimSlot(replica: ReplicaId, lease: Lease, cap: number): Promise<boolean> {
+    const pair = pairOf(lease);
+    const key = this.#keys.claim(pair);
+    const [turn, live] = await settled([
+      this.#connection.script(BEGIN_CLAIM, [key], [lease.id, CLAIM_TTL_MS]),
+      this.#connection.script(LIVE_REPLICAS, [this.#keys.replicasSeen], []),
+    ]);
+    if (turn !== 1) return false;
+    try {
+      const ids = this.#texts(live, 'replicas', this.#keys.replicasSeen);
+      await this.#writeLeases(CHANGE_LEASES, replica, [lease.id, pair]);
+      const counts = await settled(
+        [...new Set([replica, ...ids])].map((id) =>
+          this.#connection.script(COUNT_PAIR, [this.#keys.replica(id).counts], [pair]),
+        ),
+      );
+      let running = 0;
+      for (const each of counts) running += count.parse(each);
+      if (running <= cap) return true;
+      await this.#writeLeases(CHANGE_LEASES, replica, [lease.id, '']);
+      return false;
+    } finally {
+      // Nobody waits for it: at worst the turn ends by itself.
+      this.#connection.script(END_CLAIM, [key], [lease.id]).catch(() => undefined);
+    }
   }
 
   async inflightElsewhere(replica: ReplicaId): Promise<ReadonlyMap<ReplicaId, InflightCounts>> {

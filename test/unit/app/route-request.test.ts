@@ -9,7 +9,7 @@ const WARM = [resident(MODEL)];
 describe('routing a request', () => {
   it('takes a lease on the first node of the list', () => {
     const bench = new Workbench().withNodes({ cold: [], warm: WARM });
-    const decision = bench.router.route(request());
+    const decision = bench.route(request());
     expect(decision.addresses).toEqual([address(2), address(1)]);
     expect(bench.ledger.onModel('warm', MODEL)).toBe(1);
     expect(bench.ledger.onNode('cold')).toBe(0);
@@ -17,32 +17,32 @@ describe('routing a request', () => {
 
   it('names every decision differently, and by the process that made it', () => {
     const bench = new Workbench().withNodes({ n1: WARM });
-    const ids = Array.from({ length: 50 }, () => bench.router.route(request()).id);
+    const ids = Array.from({ length: 50 }, () => bench.route(request()).id);
     expect(new Set(ids).size).toBe(50);
     expect(ids.every((id) => id.startsWith('me-'))).toBe(true);
   });
 
   it('sees its own earlier leases: a second request goes where nobody waits', () => {
     const bench = new Workbench().withNodes({ n1: WARM, n2: WARM }, { slots: 1 });
-    const [first, second] = [bench.router.route(request()), bench.router.route(request())];
+    const [first, second] = [bench.route(request()), bench.route(request())];
     expect(second.addresses[0]).not.toBe(first.addresses[0]);
   });
 
   it('lets a 404 go to the next node only where there is one', () => {
-    expect(new Workbench().withNodes({ n1: WARM }).router.route(request()).retryNotFound).toBe(false);
-    expect(new Workbench().withNodes({ n1: WARM, n2: [] }).router.route(request()).retryNotFound).toBe(true);
+    expect(new Workbench().withNodes({ n1: WARM }).route(request()).retryNotFound).toBe(false);
+    expect(new Workbench().withNodes({ n1: WARM, n2: [] }).route(request()).retryNotFound).toBe(true);
   });
 
   it('counts a description on the node, but as no use of the model', () => {
     const bench = new Workbench().withNodes({ n1: [] });
-    bench.router.route(request({ path: '/api/show', operation: 'show' }));
+    bench.route(request({ path: '/api/show', operation: 'show' }));
     expect(bench.ledger.onNode('n1')).toBe(1);
     expect(bench.ledger.onModel('n1', MODEL)).toBe(0);
   });
 
   it('without any node is a refusal that says when to come back, and leaves nothing behind', () => {
     const bench = new Workbench();
-    const act = () => bench.router.route(request());
+    const act = () => bench.route(request());
     expect(act).toThrow(RouterError);
     expect(act).toThrow(expect.objectContaining({ code: 'no_node', retryAfterSeconds: 2 }));
     expect(bench.ledger.size).toBe(0);
@@ -61,7 +61,7 @@ describe('routing a request', () => {
 
   it('tells the metrics why, and of refusals that came before ranking', () => {
     const bench = new Workbench().withNodes({ n1: WARM });
-    bench.router.route(request());
+    bench.route(request());
     bench.router.refused('invalid_json');
     expect(bench.telemetry.reasons).toEqual(['warm_idle']);
     expect(bench.telemetry.refusals).toEqual(['invalid_json']);
@@ -71,26 +71,26 @@ describe('routing a request', () => {
 describe('the end of a stream', () => {
   it('releases the lease once, however often it is told', () => {
     const bench = new Workbench().withNodes({ n1: WARM });
-    const { id } = bench.router.route(request());
-    bench.router.route(request());
-    bench.router.finish(id);
-    bench.router.finish(id);
+    const { id } = bench.route(request());
+    bench.route(request());
+    bench.finish(id);
+    bench.finish(id);
     expect(bench.ledger.onNode('n1')).toBe(1);
   });
 
   it('of an unknown decision changes nothing', () => {
     const bench = new Workbench().withNodes({ n1: WARM });
-    bench.router.route(request());
-    bench.router.finish('other-1');
+    bench.route(request());
+    bench.finish('other-1');
     expect(bench.ledger.size).toBe(1);
   });
 
   it('marks the decision with the first time it was told', async () => {
     const bench = new Workbench().withNodes({ n1: WARM });
-    const { id } = bench.router.route(request());
-    bench.router.finish(id);
+    const { id } = bench.route(request());
+    bench.finish(id);
     await bench.clock.advance(500);
-    bench.router.finish(id);
+    bench.finish(id);
     expect(bench.decisions.find(id)?.finishedAt).toBe(1_000);
   });
 });

@@ -28,7 +28,7 @@ function viewed() {
 describe('the admin view', () => {
   it('shows decisions with their outcome, and finds one by its id', () => {
     const { bench, view } = viewed();
-    const { id } = bench.router.route(request());
+    const { id } = bench.route(request());
     bench.ended(id, { address: address(2) });
     expect(view.decisions(5)).toMatchObject([{ id, outcome: { status: 200 } }]);
     expect(view.decision(id)).toMatchObject({ id, model: MODEL });

@@ -14,6 +14,7 @@ interface Plane {
   readonly stop: AbortController;
   readonly polling: Map<string, boolean>;
   readonly refreshed: string[];
+  waiting: () => 0,
   hasEnvoy: boolean;
   done: Promise<void>;
 }
@@ -49,6 +50,7 @@ function plane(id: string, store: MemoryStore, clock: FakeClock): Plane {
       setPolling: (node, isPolling) => made.polling.set(node, isPolling),
       refreshTags: (node) => made.refreshed.push(node),
       hasEnvoy: () => made.hasEnvoy,
+      waiting: () => 0,
     }),
   };
   planes.push(made);
@@ -73,7 +75,7 @@ describe('a control plane beside another', () => {
   it('counts its requests, and knows who is there', async () => {
     const { clock, made } = await started('a', 'b');
     const [a, b] = made;
-    a.bench.router.route(request());
+    a.bench.route(request());
     await clock.advance(1);
     expect(b.bench.ledger.onModel('n1', MODEL)).toBe(1);
     expect(b.sharing.replicas().map(({ id }) => id)).toEqual(['b', 'a']);
@@ -123,7 +125,7 @@ describe('a control plane beside another', () => {
   it('asks for a tag list anew when another replica’s request found a model missing', async () => {
     const { clock, made } = await started('a', 'b');
     const [a, b] = made;
-    const { id } = b.bench.router.route(request());
+    const { id } = b.bench.route(request());
     expect(id.startsWith('b-')).toBe(true);
     b.sharing.observe('n1', {
       kind: 'attempt_failed',
@@ -161,7 +163,7 @@ describe('a control plane beside another', () => {
   it('leaves nothing behind when it ends', async () => {
     const { clock, store, made } = await started('a', 'b');
     const [a, b] = made;
-    a.bench.router.route(request());
+    a.bench.route(request());
     await clock.advance(1);
     a.stop.abort();
     await a.done;
@@ -182,7 +184,7 @@ describe('a control plane alone', () => {
     await alone.sharing.load();
     alone.done = alone.sharing.run(alone.stop.signal);
     alone.line.asked.length = 0;
-    const { id } = alone.bench.router.route(request());
+    const { id } = alone.bench.route(request());
     alone.sharing.recorder.requestEnded({
       ...{ decisionId: id, path: '/api/chat', method: 'POST', status: 200, details: '', flags: [] },
       ...{
@@ -199,7 +201,7 @@ describe('a control plane alone', () => {
       },
       end: 'complete',
     });
-    alone.bench.router.finish(id);
+    alone.bench.finish(id);
     await clock.advance(1_000);
     expect(alone.line.asked).toEqual([]);
     expect(alone.sharing.isOurs('n1')).toBe(true);

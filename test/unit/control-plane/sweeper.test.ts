@@ -21,7 +21,7 @@ function sweeping() {
 describe('the sweeper', () => {
   it('ends leases whose stream end was never heard of, and counts them', async () => {
     const bench = sweeping();
-    bench.router.route(request());
+    bench.route(request());
     bench.clock.jump(HOURS_6 - 60_000);
     await bench.clock.advance(20_000);
     expect([bench.ledger.size, bench.telemetry.reaped]).toEqual([1, 0]);
@@ -33,9 +33,9 @@ describe('the sweeper', () => {
 
   it('forgets ended decisions whose access log was lost, a minute after their end', async () => {
     const bench = sweeping();
-    const ended = bench.router.route(request()).id;
-    bench.router.route(request());
-    bench.router.finish(ended);
+    const ended = bench.route(request()).id;
+    bench.route(request());
+    bench.finish(ended);
     await bench.clock.advance(60_000);
     expect(bench.decisions.openCount).toBe(2);
     await bench.clock.advance(20_000);

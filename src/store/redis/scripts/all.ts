@@ -1,3 +1,4 @@
+import { BEGIN_CLAIM, COUNT_PAIR, END_CLAIM } from './claims.ts';
 import { BEAT, CHANGE_LEASES, FORGET_LEASES, READ_COUNTS, REPLACE_LEASES } from './leases.ts';
 import { CLAIM_POLLS, RELEASE_POLLS } from './polls.ts';
 import { ANNOUNCE, LIVE_REPLICAS, RETIRE } from './replicas.ts';
@@ -6,6 +7,9 @@ import { DELETE_DOCUMENT, LOAD_NODES, PUT_DOCUMENT, READ_DOCUMENTS, SAVE_NODES }
 export const SCRIPTS = [
   CHANGE_LEASES,
   REPLACE_LEASES,
+  BEGIN_CLAIM,
+  END_CLAIM,
+  COUNT_PAIR,
   BEAT,
   FORGET_LEASES,
   READ_COUNTS,

@@ -69,7 +69,7 @@ function ended(decisionId: string | undefined): Outcome {
 describe('a report that reaches another replica than the one that decided', () => {
   it('moves the lease where it is held, a millisecond later, and is counted there only', async () => {
     const { clock, a, b } = two();
-    const { id } = a.bench.router.route(request());
+    const { id } = a.bench.route(request());
     b.outcomes.attemptFailed(failed(id));
     await clock.advance(1);
     expect([a.bench.ledger.onNode('n1'), a.bench.ledger.onNode('n2')]).toEqual([0, 1]);
@@ -78,8 +78,8 @@ describe('a report that reaches another replica than the one that decided', () =
 
   it('ends with its record, its figures and its count there, once', async () => {
     const { clock, a, b } = two();
-    const { id } = a.bench.router.route(request());
-    a.bench.router.finish(id);
+    const { id } = a.bench.route(request());
+    a.bench.finish(id);
     b.outcomes.requestEnded(ended(id));
     await clock.advance(20);
     expect(a.bench.decisions.find(id)?.outcome).toEqual(ended(id));
@@ -91,7 +91,7 @@ describe('a report that reaches another replica than the one that decided', () =
   it('stays where it came when it is its own, nobody’s, or of a replica that is gone', async () => {
     const { clock, live, a, b } = two();
     live.delete('a');
-    const own = b.bench.router.route(request()).id;
+    const own = b.bench.route(request()).id;
     for (const id of [own, undefined, 'a-1', 'unknown-7', 'garbage']) b.outcomes.requestEnded(ended(id));
     await clock.advance(20);
     expect(b.bench.telemetry.endings).toHaveLength(5);
@@ -100,7 +100,7 @@ describe('a report that reaches another replica than the one that decided', () =
 
   it('is counted where it came when the store cannot carry it', async () => {
     const { clock, a, b } = two();
-    const { id } = a.bench.router.route(request());
+    const { id } = a.bench.route(request());
     b.line.isUp = false;
     b.outcomes.requestEnded(ended(id));
     await clock.advance(20);
@@ -118,7 +118,7 @@ describe('a report that reaches another replica than the one that decided', () =
 
   it('F46 S23: is not believed when it is not what we write', async () => {
     const { clock, store, a } = two();
-    const { id } = a.bench.router.route(request());
+    const { id } = a.bench.route(request());
     const reports = [
       { kind: 'attempt', report: { ...failed(id), reason: 'because' } },
       { kind: 'end', report: { ...ended(id), totalMs: -1 } },

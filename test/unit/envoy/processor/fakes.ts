@@ -1,20 +1,22 @@
 import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
 import type { FleetReads, ReadReply } from '../../../../src/app/fleet-reads.ts';
-import type { RequestRouter, RouteDecision } from '../../../../src/app/types.ts';
+import type { PlacedRequest, Placing, RequestRouter, RouteDecision } from '../../../../src/app/types.ts';
 import type {
   HttpHeaders,
   ProcessingRequest,
   ProcessingResponse,
 } from '../../../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { toStruct } from '../../../../src/envoy/grpc/well-known.ts';
-import type { ErrorCode } from '../../../../src/request/errors.ts';
+import { type ErrorCode, RouterError } from '../../../../src/request/errors.ts';
 import type { RouteRequest } from '../../../../src/request/types.ts';
+import type { Caller } from '../../../../src/waiting/types.ts';
 
 export const DECISION: RouteDecision = {
   id: 'd-1',
   addresses: ['10.0.0.1:11434', '10.0.0.2:11434', '[::1]:11434'],
   perTryTimeoutMs: 60_000,
   retryNotFound: true,
+  edits: [],
 };
 
 /** Answers every request the same way and remembers what it was asked. */
@@ -24,12 +26,42 @@ export class FakeRouter implements RequestRouter {
   readonly refusals: ErrorCode[] = [];
   answer: (request: RouteRequest) => RouteDecision = () => DECISION;
 
-  route(request: RouteRequest): RouteDecision {
+  /** Where requests wait: what they were promised, in order. */
+  readonly waiting: Placing[] = [];
+  /** The next requests wait until the test says otherwise. */
+  holds = false;
+  onFinish: (id: string) => void = (id) => this.finished.push(id);
+  readonly callers: Caller[] = [];
+  readonly held: number[] = [];
+
+  place(request: RouteRequest, caller: Caller, heldBytes: number, placing: Placing): PlacedRequest {
     this.routed.push(request);
-    return this.answer(request);
-  }
-  finish(decisionId: string): void {
-    this.finished.push(decisionId);
+    this.callers.push(caller);
+    this.held.push(heldBytes);
+    let id: string | undefined;
+    const watched: Placing = {
+      placed: (decision) => {
+        id = decision.id;
+        placing.placed(decision);
+      },
+      refused: (error) => placing.refused(error),
+    };
+    const { holds } = this;
+    if (holds) this.waiting.push(watched);
+    else {
+      try {
+        watched.placed(this.answer(request));
+      } catch (error) {
+        if (!(error instanceof RouterError)) throw error;
+        placing.refused(error);
+      }
+    }
+    return {
+      get isWaiting() {
+        return holds && id === undefined;
+      },
+      finish: () => this.onFinish(id ?? 'waiting'),
+    };
   }
   refused(code: ErrorCode): void {
     this.refusals.push(code);

@@ -341,7 +341,7 @@ describe('the end of a request', () => {
   });
 
   it('survives a router that throws', async () => {
-    router.finish = () => {
+    router.onFinish = () => {
       throw new Error('broken');
     };
     const { call, inbox } = open();
