@@ -5,6 +5,7 @@ import { type ModelEntry, unionModels, unionPs, unionTags, unionVersion } from '
 import { type ReadEndpoint, readEndpoint } from '../request/endpoints.ts';
 import { RouterError } from '../request/errors.ts';
 import { modelKey, parseModelName } from '../request/model-name.ts';
+import { type ModelAliases, NO_ALIASES } from '../routing/rewrite-policy.ts';
 import { RenderCache } from './render-cache.ts';
 
 /** Content types as Ollama sends them: its own API names a charset, the OpenAI one does not. */
@@ -17,34 +18,55 @@ const UNKNOWN_VERSION = '0.0.0';
 
 type ListRead = Exclude<ReadEndpoint['read'], 'model'>;
 
-/** Answers questions about the fleet as one Ollama would, from the snapshot of the moment. */
-export function createFleetReads(snapshot: () => FleetSnapshot, now: () => number): FleetReads {
-  const lists = Object.fromEntries(
-    Object.entries(RENDER).map(([name, render]) => [name, new RenderCache(snapshot, render, now)]),
-    // The entries are RENDER's own: one cache for each of its keys.
-  ) as Record<ListRead, RenderCache<ReadReply>>;
-  const byKey = new RenderCache(snapshot, modelsByKey, now);
+/** Answers questions about the fleet as one Ollama would, from the snapshot of the moment. `aliases`: the same map until they change. */
+export function createFleetReads(
+  snapshot: () => FleetSnapshot,
+  now: () => number,
+  aliases: () => ModelAliases = () => NO_ALIASES,
+): FleetReads {
+  let held: { readonly aliases: ModelAliases; readonly caches: Caches } | undefined;
+  const caches = (): Caches => {
+    const wanted = aliases();
+    if (held?.aliases !== wanted) held = { aliases: wanted, caches: createCaches(snapshot, now, wanted) };
+    return held.caches;
+  };
   return {
     read: (method, path) => {
       const endpoint = readEndpoint(path);
       if (endpoint === undefined || !endpoint.methods.some((allowed) => allowed === method)) return undefined;
-      if (endpoint.read !== 'model') return lists[endpoint.read].get();
-      return oneModel(byKey, path.slice(endpoint.path.length));
+      if (endpoint.read !== 'model') return caches().lists[endpoint.read].get();
+      return oneModel(caches().byKey, path.slice(endpoint.path.length));
     },
   };
 }
 
-const RENDER: Record<ListRead, (snapshot: FleetSnapshot) => ReadReply> = {
+interface Caches {
+  readonly lists: Record<ListRead, RenderCache<ReadReply>>;
+  readonly byKey: RenderCache<ReadonlyMap<ModelKey, ModelEntry>>;
+}
+
+function createCaches(snapshot: () => FleetSnapshot, now: () => number, aliases: ModelAliases): Caches {
+  const lists = Object.fromEntries(
+    Object.entries(RENDER).map(([name, render]) => [
+      name,
+      new RenderCache(snapshot, (fleet) => render(fleet, aliases), now),
+    ]),
+    // The entries are RENDER's own: one cache for each of its keys.
+  ) as Record<ListRead, RenderCache<ReadReply>>;
+  return { lists, byKey: new RenderCache(snapshot, (fleet) => modelsByKey(fleet, aliases), now) };
+}
+
+const RENDER: Record<ListRead, (snapshot: FleetSnapshot, aliases: ModelAliases) => ReadReply> = {
   root: () => ({ status: 200, contentType: TEXT, body: Buffer.from('Ollama is running') }),
   version: (snapshot) => json(OLLAMA_JSON, { version: unionVersion(snapshot) ?? UNKNOWN_VERSION }),
-  tags: (snapshot) => json(OLLAMA_JSON, unionTags(snapshot)),
+  tags: (snapshot, aliases) => json(OLLAMA_JSON, unionTags(snapshot, aliases)),
   ps: (snapshot) => json(OLLAMA_JSON, unionPs(snapshot)),
-  models: (snapshot) => json(OPENAI_JSON, unionModels(snapshot)),
+  models: (snapshot, aliases) => json(OPENAI_JSON, unionModels(snapshot, aliases)),
 };
 
-function modelsByKey(snapshot: FleetSnapshot): ReadonlyMap<ModelKey, ModelEntry> {
+function modelsByKey(snapshot: FleetSnapshot, aliases: ModelAliases): ReadonlyMap<ModelKey, ModelEntry> {
   const byKey = new Map<ModelKey, ModelEntry>();
-  for (const entry of unionModels(snapshot).data) {
+  for (const entry of unionModels(snapshot, aliases).data) {
     const key = modelKey(entry.id);
     if (key !== undefined) byKey.set(key, entry);
   }

@@ -1,5 +1,9 @@
+import type { ModelAliases } from '../routing/rewrite-policy.ts';
 import { isoSeconds } from './iso-time.ts';
 import type { FleetSnapshot, ModelDetails, ModelKey, ModelOnDisk, NodeView, ResidentModel } from './types.ts';
+
+/** No alias. */
+const NONE: ModelAliases = new Map();
 
 /** An entry of Ollama's GET /api/tags, keys in Ollama's order. */
 export interface TagsEntry {
@@ -31,9 +35,12 @@ export interface ModelEntry {
   readonly owned_by: string;
 }
 
-/** GET /api/tags over the fleet: each model once, as the node with the newest copy lists it; newest first. */
-export function unionTags(snapshot: FleetSnapshot): { models: TagsEntry[] } {
-  return { models: newestFirst(snapshot).map(tagsEntry) };
+/**
+ * GET /api/tags over the fleet: each model once, as the node with the newest copy lists it; newest first. Aliases are models of
+ * their own name, with all else of the first of their models that there is, and hide a real model of that name.
+ */
+export function unionTags(snapshot: FleetSnapshot, aliases: ModelAliases = NONE): { models: TagsEntry[] } {
+  return { models: newestFirst(snapshot, aliases).map(tagsEntry) };
 }
 
 /** GET /api/ps over the fleet: each model once, where it has the most VRAM; the last to expire first. No node is named. */
@@ -54,8 +61,11 @@ export function unionPs(snapshot: FleetSnapshot): { models: PsEntry[] } {
 }
 
 /** GET /v1/models over the fleet. */
-export function unionModels(snapshot: FleetSnapshot): { object: 'list'; data: ModelEntry[] } {
-  return { object: 'list', data: newestFirst(snapshot).map(modelEntry) };
+export function unionModels(
+  snapshot: FleetSnapshot,
+  aliases: ModelAliases = NONE,
+): { object: 'list'; data: ModelEntry[] } {
+  return { object: 'list', data: newestFirst(snapshot, aliases).map(modelEntry) };
 }
 
 /** GET /api/version over the fleet: the lowest, as clients use it to find out what they may ask for. */
@@ -85,9 +95,24 @@ function newestByKey(snapshot: FleetSnapshot): Map<ModelKey, ModelOnDisk> {
   return newest;
 }
 
+/** An alias is shown where one of its models can be had. */
+function withAliases(
+  models: ReadonlyMap<ModelKey, ModelOnDisk>,
+  aliases: ModelAliases,
+): ReadonlyMap<ModelKey, ModelOnDisk> {
+  if (aliases.size === 0) return models;
+  const all = new Map(models);
+  for (const [key, { name, targets }] of aliases) {
+    const served = targets.map((target) => models.get(target.key)).find((model) => model !== undefined);
+    if (served === undefined) all.delete(key);
+    else all.set(key, { ...served, key, name: name.raw });
+  }
+  return all;
+}
+
 /** Ollama's own order. */
-function newestFirst(snapshot: FleetSnapshot): ModelOnDisk[] {
-  return [...newestByKey(snapshot).values()].sort(
+function newestFirst(snapshot: FleetSnapshot, aliases: ModelAliases): ModelOnDisk[] {
+  return [...withAliases(newestByKey(snapshot), aliases).values()].sort(
     (a, b) => isoSeconds(b.modifiedAt) - isoSeconds(a.modifiedAt) || byText(a.name, b.name),
   );
 }

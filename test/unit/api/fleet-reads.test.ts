@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { createFleetReads } from '../../../src/api/fleet-reads.ts';
 import type { NodeRecord } from '../../../src/fleet/types.ts';
+import { aliasesFrom } from '../../../src/routing/aliases.ts';
 import { aModel, aNode, aResident, aSnapshot } from './fleet-builder.ts';
 
 function readsOf(...nodes: NodeRecord[]) {
@@ -134,4 +135,38 @@ it('renders once for each snapshot', () => {
   expect(reads.read('GET', '/api/tags', '')).toBe(first);
   version = 2;
   expect(body(reads.read('GET', '/api/tags', ''))).toEqual({ models: [] });
+});
+
+it('knows aliases as models of their own, and follows their changes', () => {
+  const snapshot = aSnapshot(fleet);
+  let { aliases } = aliasesFrom({
+    'gpt-4o': ['nowhere', 'beta:7b'],
+    ghost: ['nowhere'],
+    Alpha: ['beta:7b'],
+  });
+  const reads = createFleetReads(
+    () => snapshot,
+    () => 0,
+    () => aliases,
+  );
+  const names = (path: string): string[] => {
+    const { models = [], data = [] } = body(reads.read('GET', path, '')) as {
+      models?: { name: string }[];
+      data?: { id: string }[];
+    };
+    return [...models.map(({ name }) => name), ...data.map(({ id }) => id)].sort();
+  };
+  const want = ['Alpha', 'beta:7b', 'gpt-4o', 'hf.co/someone/gamma:q4'];
+  expect(names('/api/tags')).toEqual(want);
+  expect(names('/v1/models')).toEqual(want);
+  const { models } = body(reads.read('GET', '/api/tags', '')) as { models: Record<string, unknown>[] };
+  const of = (name: string) => models.find((model) => model.name === name);
+  expect(of('gpt-4o')).toEqual({ ...of('beta:7b'), name: 'gpt-4o', model: 'gpt-4o' });
+  expect(of('Alpha')?.digest).toBe(of('beta:7b')?.digest);
+  expect(body(reads.read('GET', '/v1/models/GPT-4o', ''))).toMatchObject({ id: 'GPT-4o', object: 'model' });
+  expect(reads.read('GET', '/v1/models/ghost', '')?.status).toBe(404);
+  expect(names('/api/ps')).toEqual(['alpha:latest']);
+  aliases = aliasesFrom({}).aliases;
+  expect(names('/v1/models')).toEqual(['alpha:latest', 'beta:7b', 'hf.co/someone/gamma:q4']);
+  expect(reads.read('GET', '/v1/models/gpt-4o', '')?.status).toBe(404);
 });
