@@ -156,6 +156,7 @@ function spell(name: string, spelling: number, position: number): string {
 const key = fc.oneof(
   { weight: 5, arbitrary: fieldKey },
   { weight: 4, arbitrary: fc.constantFrom('"messages"', '"prompt"', '"__proto__"', '"constructor"', '""') },
+  { weight: 2, arbitrary: fc.constantFrom('"Prompt"', '"t\\u006fols"', '"system"', '"input"', '"tools"') },
   { weight: 2, arbitrary: string },
 );
 
@@ -222,12 +223,87 @@ const { value } = fc.letrec<{ value: string; array: string; object: string }>((t
     ),
 }));
 
+/** Parts of messages as the three APIs write them. */
+const part = fc.oneof(
+  string.map((content) => `{"type":"text","text":${content}}`),
+  string.map((content) => `{"type":"text","text":${content},"cache_control":{"type":"ephemeral"}}`),
+  fc
+    .tuple(fc.constantFrom('data:image/png;base64,', 'https://', '#301'), text)
+    .map(([head, rest]) => `{"type":"image_url","image_url":{"url":"${head}${rest}"}}`),
+  text.map((data) => `{"type":"image","source":{"type":"base64","data":"${data}"}}`),
+  string.map((content) => `{"type":"input_image","image_url":${content}}`),
+  value,
+);
+const message = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(fc.constantFrom('system', 'user', 'assistant'), string)
+      .map(([role, content]) => `{"role":"${role}","content":${content}}`),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .array(part, { maxLength: 3 })
+      .map((parts) => `{"role":"user","content":[${parts.join(',')}]}`),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.array(string, { maxLength: 3 }).map((images) => `{"images":[${images.join(',')}]}`),
+  },
+  { weight: 1, arbitrary: value },
+);
+const list = (item: fc.Arbitrary<string>, maxLength: number) =>
+  fc.array(item, { maxLength }).map((items) => `[${items.join(',')}]`);
+
+/** Members that tell what the model reads, and hints. */
+const prompt = fc.oneof(
+  fc
+    .tuple(fc.constantFrom('messages', 'input'), list(message, 24))
+    .map(([name, messages]) => `"${name}":${messages}`),
+  fc
+    .tuple(
+      fc.constantFrom('prompt', 'suffix', 'system', 'instructions', 'input'),
+      fc.oneof(string, list(part, 3)),
+    )
+    .map(([name, content]) => `"${name}":${content}`),
+  list(value, 3).map((tools) => `"tools":${tools}`),
+  list(string, 3).map((images) => `"images":${images}`),
+  fc
+    .integer({ min: 0, max: 700 })
+    .map((count) => `"context":[${Array.from({ length: count }, (_, i) => i * 7).join(',')}]`),
+  fc
+    .tuple(
+      fc.constantFrom('max_tokens', 'max_completion_tokens', 'max_output_tokens'),
+      fc.oneof(number, word),
+    )
+    .map((parts) => `"${parts.join('":')}`),
+  fc
+    .oneof(
+      {
+        weight: 8,
+        arbitrary: list(
+          modelName.map((name) => `"${name}"`),
+          3,
+        ),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom('null', '[]', '"a"', '[1]', `[${Array(9).fill('"a"').join(',')}]`),
+      },
+    )
+    .map((models) => `"fallback_models":${models}`),
+);
+
 const special = fc.oneof(
+  prompt,
   fc.constantFrom('"stream":false', '"stream":true', '"stream":"yes"', '"stream":null'),
   fc.constantFrom(
     '"options":{"num_ctx":2048}',
     '"options":{"num_ctx":1,"num_ctx":null}',
     '"options":[1]',
+    '"options":{"num_predict":100,"num_gpu":99,"num_\\u0067pu":1,"use_mmap":false,"numa":null}',
+    '"options":{"num_predict":-1,"main_gpu":0}',
     '"options":null',
   ),
   fc.constantFrom(
@@ -243,6 +319,7 @@ const special = fc.oneof(
 const member = fc.oneof(
   { weight: 3, arbitrary: fc.tuple(key, value).map((parts) => parts.join(':')) },
   { weight: 2, arbitrary: special },
+  { weight: 2, arbitrary: prompt },
 );
 
 /** Makes a body too long to be its own bones. */
