@@ -104,6 +104,7 @@ export function withLearntFigures(node: NodeRecord, figures: Partial<Learnt>): N
     ...node,
     learnt: {
       ...learnt,
+      figures: new Map([...(figures.figures ?? []), ...learnt.figures]),
       slots: learnt.slots > 1 ? learnt.slots : (figures.slots ?? learnt.slots),
       loadBytesPerSecond: learnt.loadBytesPerSecond ?? figures.loadBytesPerSecond,
       serviceMs: new Map([...(figures.serviceMs ?? []), ...learnt.serviceMs]),

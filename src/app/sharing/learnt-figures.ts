@@ -5,9 +5,11 @@ import type { Store } from '../../store/contract.ts';
 import type { Fleet } from '../fleet.ts';
 import { formatOrigin } from '../host-port.ts';
 import type { Clock } from '../ports.ts';
+import { figuresDocument, readFigures, writeFigures } from './figures-document.ts';
 import { bytes, maybe, modelKey, ms } from './shared-schema.ts';
 
-const SAVE_EVERY_MS = 15_000;
+/** Every answer teaches something: often enough that little is lost with a process. */
+const SAVE_EVERY_MS = 30_000;
 /** Writes under way. */
 const AT_ONCE = 50;
 const MAX_MODELS = 256;
@@ -29,6 +31,8 @@ const figuresSchema = z.object({
   serviceMs: z.array(z.tuple([modelKey, ms])).max(MAX_MODELS),
   maxVramSeenBytes: bytes,
   vramCeilingBytes: maybe(bytes),
+  /** Earlier versions did not have them. */
+  figures: figuresDocument.default([]),
 });
 
 export interface LearntFiguresOptions {
@@ -54,7 +58,7 @@ export class LearntFigures {
     for (const [id, document] of await store.documents('learnt')) {
       const parsed = figuresSchema.safeParse(document);
       if (!parsed.success) continue;
-      const { url, savedAt, serviceMs, ...figures } = parsed.data;
+      const { url, savedAt, serviceMs, figures, ...others } = parsed.data;
       if (!fleet.nodes.has(id)) {
         const ageMs = clock.date().getTime() - Date.parse(savedAt);
         if (ageMs > MAX_STRANGER_AGE_MS) await store.deleteDocument('learnt', id);
@@ -62,7 +66,11 @@ export class LearntFigures {
       }
       fleet.restore(id, (record) =>
         formatOrigin(record.spec.url) === url
-          ? withLearntFigures(record, { ...figures, serviceMs: new Map(serviceMs) })
+          ? withLearntFigures(record, {
+              ...others,
+              serviceMs: new Map(serviceMs),
+              figures: readFigures(figures, clock.date().getTime()),
+            })
           : record,
       );
       const record = fleet.nodes.get(id);
@@ -103,6 +111,7 @@ export class LearntFigures {
         serviceMs: [...learnt.serviceMs],
         maxVramSeenBytes: learnt.maxVramSeenBytes,
         vramCeilingBytes: learnt.vramCeilingBytes,
+        figures: writeFigures(learnt.figures),
       });
       this.#saved.set(spec.id, learnt);
     } catch {
@@ -111,6 +120,6 @@ export class LearntFigures {
   }
 }
 
-function isEmpty({ slots, loadBytesPerSecond, serviceMs, maxVramSeenBytes }: Learnt): boolean {
-  return slots <= 1 && loadBytesPerSecond === undefined && serviceMs.size === 0 && maxVramSeenBytes === 0;
+function isEmpty({ slots, loadBytesPerSecond, figures, maxVramSeenBytes }: Learnt): boolean {
+  return slots <= 1 && loadBytesPerSecond === undefined && figures.size === 0 && maxVramSeenBytes === 0;
 }

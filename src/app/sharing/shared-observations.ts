@@ -13,6 +13,14 @@ const MAX_MODELS = 1_000;
 /** Beyond this, news are dropped: the lists come again in full with the next polls. */
 const MAX_WAITING = 20_000;
 
+/** News that no regular look at a node has brought. */
+const NO_POLLS: ReadonlySet<News['kind']> = new Set([
+  'attempt_failed',
+  'attempt_served',
+  'capabilities',
+  'gpu',
+]);
+
 type List = 'resident' | 'tags';
 
 export interface SharedObservationsOptions {
@@ -170,7 +178,7 @@ export class SharedObservations {
   #reduce(node: NodeId, news: News, from: ReplicaId): void {
     const { fleet, onHeard, onPolledElsewhere } = this.#options;
     if (!fleet.nodes.has(node)) return;
-    if (!news.kind.startsWith('attempt_') && news.kind !== 'gpu') onPolledElsewhere(node, from);
+    if (!NO_POLLS.has(news.kind)) onPolledElsewhere(node, from);
     const observation = this.#observationOf(node, news);
     if (observation === undefined) return;
     fleet.observe(node, observation);

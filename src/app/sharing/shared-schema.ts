@@ -5,6 +5,7 @@ import {
   type ModelOnDisk,
   type Observation,
   type ResidentModel,
+  type ServiceTimes,
 } from '../../fleet/types.ts';
 
 /**
@@ -37,18 +38,23 @@ const details = z.object({
   quantization_level: text,
 });
 const model = { key: modelKey, name: text, digest: z.string().max(64), sizeBytes: bytes, details };
+const capabilities = z.array(z.string().max(64)).max(32);
+const contextTokens = z
+  .number()
+  .min(0)
+  .max(2 ** 30);
 const residentModel = z.object({
   ...model,
   vramBytes: bytes,
-  contextLength: maybe(
-    z
-      .number()
-      .min(0)
-      .max(2 ** 30),
-  ),
+  contextLength: maybe(contextTokens),
   expiresAt: z.string().max(64),
 }) satisfies z.ZodType<ResidentModel>;
-const onDisk = z.object({ ...model, modifiedAt: z.string().max(64) }) satisfies z.ZodType<ModelOnDisk>;
+const onDisk = z.object({
+  ...model,
+  modifiedAt: z.string().max(64),
+  capabilities: maybe(capabilities),
+  trainedContext: maybe(contextTokens),
+}) satisfies z.ZodType<ModelOnDisk>;
 export const residentModels = z.array(residentModel).max(MAX_MODELS);
 export const modelsOnDisk = z.array(onDisk).max(MAX_MODELS);
 export const address = z.string().min(3).max(64);
@@ -87,6 +93,14 @@ export const gpuReport = z.object({
 }) satisfies z.ZodType<GpuReport>;
 
 const service = z.object({
+  isWork: maybe(z.boolean()),
+  numCtx: maybe(contextTokens),
+  promptBytes: figure,
+  cachedBytes: figure,
+  servedBeside: figure,
+  besideOthers: figure,
+  endedAt: figure,
+  prefixes: maybe(z.array(z.object({ hash: z.number(), bytes: z.number().min(0) })).max(16)),
   concurrency: z.number().int().min(1).max(1e6),
   wasWarm: z.boolean(),
   firstByteMs: maybe(ms),
@@ -96,7 +110,7 @@ const service = z.object({
   evalMs: maybe(ms),
   promptTokens: figure,
   completionTokens: figure,
-});
+}) satisfies z.ZodType<ServiceTimes>;
 const revision = z.string().max(64);
 
 const news = z.discriminatedUnion('kind', [
@@ -106,6 +120,12 @@ const news = z.discriminatedUnion('kind', [
   /** The list is still that of this revision. */
   z.object({ kind: z.literal('same'), list: z.enum(['resident', 'tags']), rttMs: ms, revision }),
   z.object({ kind: z.literal('version'), version }),
+  z.object({
+    kind: z.literal('capabilities'),
+    digest: z.string().min(1).max(64),
+    capabilities,
+    trainedContext: maybe(contextTokens),
+  }),
   z.object({ kind: z.literal('gpu'), report: gpuReport }),
   z.object({ kind: z.literal('poll_failed'), reason: failureReason, detail: text }),
   z.object({
