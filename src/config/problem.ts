@@ -8,6 +8,9 @@ export const MAX_PROBLEMS = 100;
 
 export type Path = readonly (string | number)[];
 
+/** Keys by place: the path without list indices, after a colon the `kind` that they go with. */
+export type KnownKeys = ReadonlyMap<string, readonly string[]>;
+
 /** One thing wrong with the configuration. */
 export interface Problem {
   readonly path: Path;
@@ -34,15 +37,19 @@ export class ConfigError extends Error {
   }
 }
 
-/** Problems as people read them, from what the schema found. */
-export function describeIssues(error: z.ZodError): Problem[] {
+/** Problems as people read them, from what the schema found. `known`: the keys of each place, as KNOWN_KEYS has them. */
+export function describeIssues(error: z.ZodError, known: KnownKeys = KNOWN_KEYS): Problem[] {
   return error.issues.flatMap((issue): Problem[] => {
     // Keys of a parsed document are strings and list indices: symbols cannot occur.
     const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
     if (issue.code === 'unrecognized_keys') {
       return issue.keys
         .slice(0, MAX_PROBLEMS + 1)
-        .map((key) => ({ path: [...path, key], message: unknownKey(key, path, issue.input), atKey: true }));
+        .map((key) => ({
+          path: [...path, key],
+          message: unknownKey(key, path, issue.input, known),
+          atKey: true,
+        }));
     }
     if (issue.code === 'invalid_key') {
       return [{ path, message: issue.issues[0]?.message ?? issue.message, atKey: true }];
@@ -51,10 +58,10 @@ export function describeIssues(error: z.ZodError): Problem[] {
   });
 }
 
-function unknownKey(key: string, path: Path, section: unknown): string {
+function unknownKey(key: string, path: Path, section: unknown, knownKeys: KnownKeys): string {
   const place = path.filter((part) => typeof part === 'string').join('.');
   const kind = typeof section === 'object' && section !== null && 'kind' in section ? section.kind : '';
-  const known = KNOWN_KEYS.get(place) ?? KNOWN_KEYS.get(`${place}:${kind}`) ?? [];
+  const known = knownKeys.get(place) ?? knownKeys.get(`${place}:${kind}`) ?? [];
   const meant = suggest(key, known);
   return meant === undefined
     ? `unknown key; known here: ${known.join(', ')}`

@@ -19,8 +19,12 @@ export function addSimulateCommand(program: Command, io: Io, done: (code: ExitCo
     .option('--seed <number>', 'of everything that chance decides', nonNegativeInteger, 1)
     .option('--requests <number>', 'so many requests', positiveInteger)
     .option('--json', 'for programs')
-    .action(async (file: string | undefined, flags: SimulateFlags) => {
+    .option('--report <file>', 'all policies over all named scenarios, as Markdown with plots')
+    .action(async (file: string | undefined, flags: SimulateFlags & { readonly report?: string }) => {
       // Loaded when asked for: no other command simulates.
-      done(await (await import('./simulate.ts')).runSimulate(io, file, flags));
+      const { report, seed, requests } = flags;
+      if (report !== undefined)
+        done(await (await import('./report.ts')).runReport(io, { report, seed, requests }));
+      else done(await (await import('./simulate.ts')).runSimulate(io, file, flags));
     });
 }

@@ -63,7 +63,9 @@ export function renderRuns(
   const legend =
     'P50, P95, P99: time to the first token. WASTE: of a warm free slot while a request for its model waited, per request.';
   return [
-    `${paint('bold', scenario.name)}: ${scenario.about}`,
+    scenario.about === ''
+      ? paint('bold', scenario.name)
+      : `${paint('bold', scenario.name)}: ${scenario.about}`,
     `${facts}\n`,
     `${renderTable(COLUMNS, rows, width)}${paint('dim', legend)}\n`,
   ].join('\n');

@@ -2,11 +2,14 @@ import { SIM_POLICIES, type SimPolicy, simulate } from '../../simulate/policies.
 import { measure } from '../../simulate/report/measure.ts';
 import { SCENARIOS } from '../../simulate/scenarios/catalogue.ts';
 import type { Scenario } from '../../simulate/types.ts';
+import { buildScenario } from '../../simulate/workload.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { Io } from '../io.ts';
 import { columnsOf, createPaint } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
+import { readReplay } from './replay-file.ts';
 import { policyRun, renderRuns } from './simulate-view.ts';
+import { readWorkload } from './workload-file.ts';
 
 export interface SimulateFlags {
   readonly scenario?: string;
@@ -55,10 +58,24 @@ function policiesOf(list: string | undefined): readonly SimPolicy[] {
 }
 
 async function scenarioOf(file: string | undefined, flags: SimulateFlags): Promise<Scenario> {
-  const { scenario: name, seed, requests } = flags;
-  if (name === undefined) throw new UsageError('name a workload file, or a scenario with --scenario');
-  const draw = SCENARIOS.get(name);
-  if (draw === undefined)
+  const { scenario: name, replay, seed, requests } = flags;
+  if (name !== undefined && (file !== undefined || replay !== undefined))
+    throw new UsageError(
+      '--scenario brings its own nodes and requests: leave the workload file and --replay out',
+    );
+  if (name !== undefined) {
+    const draw = SCENARIOS.get(name);
+    if (draw !== undefined) return draw(seed, requests);
     throw new UsageError(`there is no scenario "${name}"; there are ${[...SCENARIOS.keys()].join(', ')}`);
-  return draw(seed, requests);
+  }
+  const workload = file === undefined ? undefined : await readWorkload(file);
+  if (replay !== undefined) return readReplay(replay, workload, requests);
+  if (workload === undefined)
+    throw new UsageError(
+      `name a workload file, a recording with --replay, or one of these with --scenario: ${[...SCENARIOS.keys()].join(', ')}`,
+    );
+  const scenario = buildScenario(workload, seed, requests);
+  if (scenario.requests.length === 0)
+    throw new UsageError(`${workload.name} makes no requests: it needs "streams"`);
+  return scenario;
 }
