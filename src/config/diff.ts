@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { NodeId, NodeSpec } from '../fleet/types.ts';
+import { LONGEST_ASKED_WAIT_MS } from '../waiting/longest-wait.ts';
 import type { Config } from './config.ts';
 import { isSection } from './section-context.ts';
 
@@ -67,7 +68,9 @@ export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet
   hot.push(...changedPaths('agents', previous.agents, agents));
 
   // Envoy was told at start how long a request may wait, and whether clients' keys are looked at.
-  const maxWait = Math.min(previous.waiting.maxWait, next.waiting.maxWait);
+  const allowed = Math.max(previous.waiting.maxWait, LONGEST_ASKED_WAIT_MS);
+  const isLonger = next.waiting.maxWait > allowed;
+  const maxWait = isLonger ? previous.waiting.maxWait : next.waiting.maxWait;
   const waiting = { ...next.waiting, maxWait };
   needsRestart.push(...changedPaths('waiting', waiting, next.waiting));
   hot.push(...changedPaths('waiting', previous.waiting, waiting));

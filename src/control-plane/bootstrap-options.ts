@@ -11,7 +11,7 @@ import {
   type TlsTransport,
 } from '../envoy/bootstrap/options.ts';
 import { transportName } from '../envoy/endpoints/transport-name.ts';
-import { LONGEST_ASKED_WAIT_MS } from '../envoy/processor/callers.ts';
+import { LONGEST_ASKED_WAIT_MS } from '../waiting/longest-wait.ts';
 import { envoyAdminPath, grpcBind, lastKnownPath } from './places.ts';
 
 /** Beyond the longest silence that we allow a node. */

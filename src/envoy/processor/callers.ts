@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { LONGEST_ASKED_WAIT_MS } from '../../waiting/longest-wait.ts';
 import { type Caller, REQUEST_CLASSES, type RequestClass } from '../../waiting/types.ts';
 import type { RequestHead } from './request-head.ts';
 
@@ -23,8 +24,6 @@ export interface CallerPolicy {
 /** Says who asks, from a request's head alone. */
 export type Callers = (head: RequestHead) => Caller;
 
-/** The longest wait that a client may ask for, whatever `maxWaitMs` is: Envoy holds no request for longer. */
-export const LONGEST_ASKED_WAIT_MS = 600_000;
 const MAX_KEY_CHARS = 4_096;
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 

@@ -245,7 +245,7 @@ it('keeps the record of decisions beside the file that names it', async () => {
 describe('a reload', () => {
   it('applies aliases, rewrites, the line, decisions and the shadow at once', async () => {
     const next = await parse(
-      'models: { a: b }\nrewrites: { numCtx: "off" }\nwaiting: { maxWait: 10s, ageing: 1s }\ndecisions: { maxBytes: 1MiB }\nrouting: { shadow: random }',
+      'models: { a: b }\nrewrites: { numCtx: "off" }\nwaiting: { maxWait: 10m, ageing: 1s }\ndecisions: { maxBytes: 1MiB }\nrouting: { shadow: random }',
     );
     const diff = diffConfig(await parse(''), next, new Set());
     expect(diff.applied).toEqual(next);
@@ -260,7 +260,7 @@ describe('a reload', () => {
     ]);
   });
 
-  it('leaves a longer wait to a restart, and applies the rest of the line', async () => {
+  it('leaves a wait beyond ten minutes to a restart, and applies the rest of the line', async () => {
     const previous = await parse('');
     const diff = diffConfig(previous, await parse('waiting: { maxWait: 1h, ageing: 1s }'), new Set());
     expect(diff.needsRestart).toEqual(['waiting.maxWait']);
