@@ -1,12 +1,18 @@
 import { DecisionLog } from '../app/decision-log.ts';
+import { guardWatcher } from '../app/guard-watcher.ts';
 import type { Log } from '../app/log.ts';
+import { PromptNotes } from '../app/prompt-notes.ts';
+import { QueryGuard } from '../app/query-guard.ts';
 import { OutcomeLog } from '../app/record-outcome.ts';
 import { Router } from '../app/route-request.ts';
 import type { Telemetry } from '../app/telemetry-port.ts';
-import type { OutcomeRecorder, RequestRouter } from '../app/types.ts';
+import type { OutcomeRecorder } from '../app/types.ts';
 import { ModelDemand } from '../fleet/demand.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
+import { NodePromptMemory } from '../fleet/prompt-memory.ts';
 import { DEFAULT_ROUTING, type RoutingParams } from '../routing/params.ts';
+import { DEFAULT_REWRITES } from '../routing/rewrite-policy.ts';
+import { bodyEdits, checkPrivileges } from '../routing/rewrites.ts';
 import type { FleetFeed } from './fleet-feed.ts';
 import type { SimHost } from './types.ts';
 
@@ -14,13 +20,16 @@ import type { SimHost } from './types.ts';
 const DECISIONS_KEPT = 1_000;
 
 export interface SimControlPlane {
-  readonly router: RequestRouter;
+  readonly router: Router;
   readonly recorder: OutcomeRecorder;
   readonly ledger: LeaseLedger;
   readonly decisions: DecisionLog;
 }
 
-/** The deciding parts of a control plane, wired to each other as the live ones are, without Envoy, store and metrics. */
+/**
+ * The deciding parts of a control plane, wired to each other as the live ones are (control-plane/parts.ts), without Envoy, store
+ * and metrics. What the configuration sets is as it is by default.
+ */
 export function createSimControlPlane(
   host: SimHost,
   feed: FleetFeed,
@@ -30,23 +39,37 @@ export function createSimControlPlane(
   const { fleet } = feed;
   const ledger = new LeaseLedger();
   const decisions = new DecisionLog(DECISIONS_KEPT);
-  const demand = new ModelDemand();
-  const common = { fleet, ledger, decisions, log: SILENT, telemetry: DEAF };
+  const prompts = new NodePromptMemory();
+  const promptNotes = new PromptNotes(prompts, fleet, clock);
+  const guard = new QueryGuard();
+  const watchers = [guardWatcher(guard, clock)];
+  const common = { fleet, ledger, decisions, clock, watchers, log: SILENT, telemetry: DEAF };
   const router = new Router({
     ...common,
-    demand,
-    prompts: { cachedBytes: () => 0 },
-    clock,
+    demand: new ModelDemand(),
+    prompts,
     random,
     params: () => routing,
     replica: 'sim',
+    rewriting: {
+      check: (request, caller) => checkPrivileges(request, caller, DEFAULT_REWRITES),
+      edits: (request, target, node, caller) => bodyEdits(request, target, node, caller, DEFAULT_REWRITES),
+    },
+    guard,
   });
-  const recorder = new OutcomeLog({
+  const outcomes = new OutcomeLog({
     ...common,
-    clock,
     observe: (node, observation) => fleet.observe(node, observation),
     refreshTags: (node) => feed.refreshTags(node),
+    promptNotes,
   });
+  const recorder: OutcomeRecorder = {
+    attemptFailed: (report) => outcomes.attemptFailed(report),
+    requestEnded: (outcome) => {
+      outcomes.requestEnded(outcome);
+      router.ended(outcome);
+    },
+  };
   return { router, recorder, ledger, decisions };
 }
 
