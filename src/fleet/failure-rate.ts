@@ -25,16 +25,30 @@ const FAILURE_WEIGHT: Readonly<Record<FailureReason, number>> = {
   model_missing: 0,
 };
 
+/** Failures that are perhaps one model's, once it has failed before: its next ones are counted against the model. */
+const KNOWN_SHARE = 0.25;
+const PERHAPS_MODEL: ReadonlySet<FailureReason> = new Set([
+  'truncated',
+  'in_band_error',
+  'bad_answer',
+  'server_error',
+]);
+
 /**
  * Share of live attempts that failed, smoothed. Polls do not count: a node whose inventory answers while inference
  * fails at once would otherwise look like the least loaded of all, and attract everything.
  */
-export function failureRateAfter(rate: number, reason: FailureReason | undefined): number {
+export function failureRateAfter(
+  rate: number,
+  reason: FailureReason | undefined,
+  isModelFailing = false,
+): number {
   if (reason === undefined) {
     const next = rate * (1 - SERVED_WEIGHT);
     return next < 0.005 ? 0 : next;
   }
-  const next = rate + (1 - rate) * FAILURE_WEIGHT[reason];
+  const share = isModelFailing && PERHAPS_MODEL.has(reason) ? KNOWN_SHARE : 1;
+  const next = rate + (1 - rate) * FAILURE_WEIGHT[reason] * share;
   return next > 0.999 ? 1 : next;
 }
 

@@ -1,6 +1,6 @@
 import { fadedFailureRate, failureRateAfter } from './failure-rate.ts';
 import type { HealthParams } from './params.ts';
-import { clearModel, strikeModel } from './stuck.ts';
+import { clearModel, isFailing, strikeModel } from './stuck.ts';
 import type { FailureReason, Health, ModelKey, Observation } from './types.ts';
 
 /** A node that served a request so lately is not down, whatever its polls say. */
@@ -114,11 +114,16 @@ export function healthAfterAttemptFailure(
   if (reason === 'model_missing') return health;
   const noted: Health = {
     ...health,
-    failureRate: failureRateAfter(fadedFailureRate(health, now), reason),
+    failureRate: failureRateAfter(
+      fadedFailureRate(health, now),
+      reason,
+      isFailing(health.stuckModels, model),
+    ),
     lastFailure: { reason, source: 'live', detail: `request for ${model}`, at: now },
+    stuckModels: strikeModel(health.stuckModels, model, now, reason),
   };
   if (reason === 'busy') return { ...noted, busyUntil: busyUntil(noted, failure.retryAfterMs, now) };
-  if (reason === 'timeout') return { ...noted, stuckModels: strikeModel(health.stuckModels, model, now) };
+  if (reason === 'timeout') return noted;
   const blame = LIVE_BLAME[reason];
   return blame === 'none' ? noted : struck(noted, blame, params, now);
 }

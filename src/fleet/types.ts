@@ -263,8 +263,16 @@ export interface Health {
         readonly at: number;
       }
     | undefined;
-  /** Model pairs whose first token did not come in time, again and again (a stuck runner). */
-  readonly stuckModels: ReadonlyMap<ModelKey, { readonly strikes: number; readonly until: number }>;
+  /** Models that failed in a row: whose first token did not come in time (a stuck runner), or whose answers broke. */
+  readonly stuckModels: ReadonlyMap<ModelKey, StuckModel>;
+}
+
+export interface StuckModel {
+  /** Two are too many. */
+  readonly strikes: number;
+  /** Monotonic ms: left alone until then, then tried by one request at a time until `fineAt`. */
+  readonly until: number;
+  readonly fineAt?: number;
 }
 
 /** A figure learnt from samples: robust against outliers, and worth less as it ages. */
@@ -368,7 +376,7 @@ export interface NodeView {
   readonly rttMs: number;
   readonly failureRate: number;
   readonly busyUntil: number;
-  readonly stuckModels: ReadonlyMap<ModelKey, { readonly strikes: number; readonly until: number }>;
+  readonly stuckModels: ReadonlyMap<ModelKey, StuckModel>;
   readonly models: ReadonlyMap<ModelKey, ModelOnDisk>;
   /** Resident models by every key that reaches them: aliases with the same digest included. */
   readonly warm: ReadonlyMap<ModelKey, ResidentModel>;

@@ -7,7 +7,7 @@ describe('failure rate', () => {
     const node = new NodeLife().polled();
     const rates: number[] = [];
     for (let i = 0; i < 5; i += 1) {
-      rates.push(node.wait(50).failed('server_error').wait(50).polled().record.health.failureRate);
+      rates.push(node.wait(50).failed('server_error', `m${i}`).wait(50).polled().record.health.failureRate);
     }
     expect(rates).toEqual([...rates].sort((a, b) => a - b));
     expect(rates.at(-1)).toBeGreaterThan(0.5);
@@ -28,7 +28,7 @@ describe('failure rate', () => {
 
   it('fades on a node that nobody tries any more', () => {
     const node = new NodeLife().polled();
-    for (let i = 0; i < 30; i += 1) node.failed('server_error');
+    for (let i = 0; i < 30; i += 1) node.failed('server_error', `m${i}`);
     const { health } = node.record;
     expect(fadedFailureRate(health, node.now)).toBeGreaterThan(0.9);
     expect(fadedFailureRate(health, node.now + 14_000)).toBeCloseTo(0.5, 1);
