@@ -33,7 +33,7 @@ function costOf(facts: Facts, eviction: Eviction, question: Question): CostTerms
   const { params, now } = question;
   return {
     roundTrip: clamped(roundTripSeconds(facts)),
-    slotWait: clamped(slotWaitSeconds(facts, question)),
+    slotWait: clamped(slotWaitSeconds(facts, question, mayStartNow(facts, eviction, now))),
     load: clamped(loadSeconds(facts, question, eviction.waitSeconds)),
     prompt: clamped(promptSeconds(facts, params)),
     answer: clamped(answerSeconds(facts, params)),
@@ -78,15 +78,15 @@ export function reasonOf(facts: Facts, eviction: Eviction, now: number): PickRea
 }
 
 /**
- * The sum in steps of 10 ms, of 100 ms above 1 s, and of 1 s above 10 s: estimates are no finer than that, and nodes
+ * The sum in steps of 20 ms, of 100 ms above 1 s, and of 0.5 s above 10 s: estimates are no finer than that, and nodes
  * that are practically equal should share the load by chance.
  */
 export function totalSeconds(terms: CostTerms, params: RoutingParams): number {
   const { roundTrip, slotWait, load, prompt, answer, eviction, trust } = terms;
   const sum = roundTrip + slotWait + load + prompt + params.answerShare * answer + eviction + trust;
-  if (sum < 1) return Math.round(sum * 100) / 100;
+  if (sum < 1) return Math.round(sum * 50) / 50;
   if (sum < 10) return Math.round(sum * 10) / 10;
-  return Math.round(sum);
+  return Math.round(sum * 2) / 2;
 }
 
 /** So little speaks against the node that two like it are enough for one request. */

@@ -18,6 +18,8 @@ export interface Facts {
   /** Running requests: all of the node's, and those for this model. */
   readonly onNode: number;
   readonly onModel: number;
+  /** Other models in memory that run requests: they share the GPU. */
+  readonly busyModels: number;
   /** Requests for models that are not in memory: the node loads them, or will. */
   readonly onOtherLoads: number;
   /** Requests that may be on the model at once: its slots, fewer while the node is eased back in. */
@@ -27,6 +29,8 @@ export interface Facts {
   readonly isStuck: boolean;
   readonly isHalfOpen: boolean;
 }
+
+const NO_OTHERS = { busyModels: 0, onOtherLoads: 0 };
 
 export function factsOf(question: Question, node: NodeView): Facts {
   const { request, inflight, params, prompts, now } = question;
@@ -43,7 +47,7 @@ export function factsOf(question: Question, node: NodeView): Facts {
     state,
     onNode,
     onModel,
-    onOtherLoads: onNode > onModel ? otherLoads(node, key, onNode - onModel, inflight) : 0,
+    ...(onNode > onModel ? othersOn(node, key, onNode - onModel, inflight) : NO_OTHERS),
     admitted: Math.max(1, Math.floor(service.slots * node.admission)),
     service,
     cachedBytes,
@@ -64,11 +68,19 @@ function modelState({ request, params }: Question, node: NodeView, onModel: numb
 }
 
 /** Descriptions (model '') need nothing loaded; all else that is not for a model in memory is for one to come. */
-function otherLoads(node: NodeView, key: ModelKey, others: number, inflight: Inflight): number {
+function othersOn(
+  node: NodeView,
+  key: ModelKey,
+  others: number,
+  inflight: Inflight,
+): Pick<Facts, 'busyModels' | 'onOtherLoads'> {
   let left = others - inflight.onModel(node.id, '');
+  let busyModels = 0;
   for (const warm of node.warm.keys()) {
-    if (left <= 0) return 0;
-    if (warm !== key) left -= inflight.onModel(node.id, warm);
+    if (left <= 0) break;
+    const running = warm === key ? 0 : inflight.onModel(node.id, warm);
+    left -= running;
+    if (running > 0) busyModels += 1;
   }
-  return Math.max(0, left);
+  return { busyModels, onOtherLoads: Math.max(0, left) };
 }

@@ -46,7 +46,7 @@ export interface RoutingParams {
 
   /** Duration of a generation on a model that was never seen at work. */
   readonly defaultServiceSeconds: number;
-  /** What another model's running request takes from this one, as a share of its duration: they share the GPU. */
+  /** What each other model at work on the node adds to a request's time, as a share of its time alone: they share the GPU. */
   readonly contentionShare: number;
 
   /** How much a second of writing the answer counts beside a second of waiting for its beginning. */
@@ -131,7 +131,7 @@ export const DEFAULT_ROUTING: RoutingParams = {
   overdueShare: 0.5,
 
   defaultServiceSeconds: 5,
-  contentionShare: 0.1,
+  contentionShare: 1,
 
   answerShare: 0.2,
   idleReuse: 0.1,

@@ -9,6 +9,8 @@ import { predictService } from './predict.ts';
 export interface Service {
   /** A whole load of the model, without waiting for other loads. */
   readonly loadSeconds: number;
+  /** The node was seen loading. */
+  readonly hasLoaded: boolean;
   /** Reading what of the prompt is not cached. */
   readonly promptSeconds: number;
   readonly answerSeconds: number;
@@ -20,22 +22,27 @@ export interface Service {
 
 /** The least seconds that any node of which enough was seen needs; Infinity: there is none. */
 export interface Shown {
+  readonly loadSeconds: number;
   readonly promptSeconds: number;
   readonly answerSeconds: number;
 }
 
 export const NOTHING_SHOWN: Shown = {
+  loadSeconds: Number.POSITIVE_INFINITY,
   promptSeconds: Number.POSITIVE_INFINITY,
   answerSeconds: Number.POSITIVE_INFINITY,
 };
 /** From then on a node's own figures count as seen. */
 const SEEN = 0.5;
 
-export function shownBy({ promptSeconds, answerSeconds, confidence }: Service, before: Shown): Shown {
-  if (confidence < SEEN) return before;
+export function shownBy(service: Service, before: Shown): Shown {
+  const isSeen = service.confidence >= SEEN;
+  if (!isSeen && !service.hasLoaded) return before;
+  const { loadSeconds, promptSeconds, answerSeconds } = before;
   return {
-    promptSeconds: Math.min(before.promptSeconds, promptSeconds),
-    answerSeconds: Math.min(before.answerSeconds, answerSeconds),
+    loadSeconds: service.hasLoaded ? Math.min(loadSeconds, service.loadSeconds) : loadSeconds,
+    promptSeconds: isSeen ? Math.min(promptSeconds, service.promptSeconds) : promptSeconds,
+    answerSeconds: isSeen ? Math.min(answerSeconds, service.answerSeconds) : answerSeconds,
   };
 }
 
@@ -44,13 +51,13 @@ export function shownBy({ promptSeconds, answerSeconds, confidence }: Service, b
  * that was taken for slow would never be asked, and never show what it can do.
  */
 export function believed(service: Service, shown: Shown): Service {
-  const { promptSeconds, answerSeconds, confidence } = service;
-  if (confidence >= 1 || (promptSeconds <= shown.promptSeconds && answerSeconds <= shown.answerSeconds))
-    return service;
+  const { loadSeconds, hasLoaded, promptSeconds, answerSeconds, confidence } = service;
+  if (confidence >= 1 && hasLoaded) return service;
   const own = (seconds: number, best: number): number =>
     confidence * seconds + (1 - confidence) * Math.min(seconds, best);
   return {
     ...service,
+    loadSeconds: hasLoaded ? loadSeconds : Math.min(loadSeconds, shown.loadSeconds),
     promptSeconds: own(promptSeconds, shown.promptSeconds),
     answerSeconds: own(answerSeconds, shown.answerSeconds),
   };
@@ -77,6 +84,7 @@ export function serviceOf(
   );
   return {
     loadSeconds: Math.max(params.leastLoadSeconds, loadSeconds),
+    hasLoaded: node.loadBytesPerSecond !== undefined,
     promptSeconds: Math.max(0, promptSeconds - cachedBytes * promptSecondsPerByte),
     answerSeconds,
     slots: known,

@@ -11,7 +11,7 @@ export function answerSeconds(facts: Facts, params: RoutingParams): number {
   return facts.state === 'none' ? 0 : facts.service.answerSeconds * slowdown(facts, params);
 }
 
-/** Other models' requests take a part of the GPU; they block nobody. */
-function slowdown({ onNode, onModel, onOtherLoads }: Facts, params: RoutingParams): number {
-  return 1 + params.contentionShare * Math.max(0, onNode - onModel - onOtherLoads);
+/** Models take turns on the GPU; they block nobody. */
+function slowdown({ busyModels }: Facts, params: RoutingParams): number {
+  return 1 + params.contentionShare * busyModels;
 }

@@ -8,13 +8,17 @@ import { restOfLoadSeconds } from './load.ts';
  * the node's own queue and in the line. A request that changes the context waits until all have ended: Ollama reloads a
  * model only then. A busy answer (429, 503) counts until the time that the node asked for.
  */
-export function slotWaitSeconds(facts: Facts, question: Question): number {
-  const { state, node, onModel, admitted } = facts;
+/** `startsLoad`: a cold node could begin at once; those who wait before this request cannot take it from it. */
+export function slotWaitSeconds(facts: Facts, question: Question, startsLoad: boolean): number {
+  const { state, node, onModel, admitted, service } = facts;
   if (state === 'none') return 0;
   const busy = Math.max(0, node.busyUntil - question.now) / 1000;
   if (state === 'reload') return busy + (onModel > 0 ? endSeconds(facts, question, onModel, 0) : 0);
-  if (freeSlots(facts) > 0) return busy;
-  const ahead = state === 'cold' ? 0 : question.aheadEach;
+  const ahead = state === 'cold' && startsLoad ? 0 : question.aheadEach;
+  if (freeSlots(facts) > 0)
+    return state === 'cold'
+      ? busy + (ahead * (service.promptSeconds + service.answerSeconds)) / admitted
+      : busy;
   // What is left of a load is a term of its own; all who wait for it end after it.
   const rest = state === 'loading' ? restOfLoadSeconds(facts, question) : 0;
   const end = endSeconds(facts, question, Math.max(1, onModel - admitted + 1) + ahead, rest);

@@ -77,10 +77,11 @@ describe('prompt and answer', () => {
   });
 
   it("are slower beside other models' requests, which block nobody", () => {
-    const beside = cost(warmNode('n1', { warm: [resident('other')] }), running({ n1: { other: 2 } }));
-    expect(beside.slotWait).toBe(0);
-    expect(beside.prompt).toBeCloseTo(PROMPT * (1 + 2 * P.contentionShare));
-    expect(beside.answer).toBeCloseTo(ANSWER * (1 + 2 * P.contentionShare));
+    const view = warmNode('n1', { warm: [resident('other'), resident('third')] });
+    const beside = (counts: Record<string, number>) => cost(view, running({ n1: counts }));
+    expect(beside({ other: 2 }).slotWait).toBe(0);
+    expect(beside({ other: 2 }).prompt).toBeCloseTo(PROMPT * (1 + P.contentionShare));
+    expect(beside({ other: 2, third: 1 }).answer).toBeCloseTo(ANSWER * (1 + 2 * P.contentionShare));
   });
 
   it('make up what the client sees and how long the slot is held', () => {
@@ -193,6 +194,14 @@ describe('who may begin now', () => {
     expect(cost(roomy, running({ n1: { other: 1 } }))).toMatchObject({ startsNow: true });
     expect(cost(roomy, running({ n1: { third: 1 } })).startsNow).toBe(false);
     expect(cost(roomy, running({ n1: { third: 1 } })).load).toBeGreaterThan(cost(roomy).load);
+  });
+
+  it('is not a cold node whose next load those who wait before take', () => {
+    const view = node('n1', { warm: [resident('other')], vramTotalBytes: 48 * GIB });
+    const behind = (inflight: Inflight) =>
+      cost(view, inflight, request(), { waiting: { ahead: (key) => (key === MODEL ? 2 : 0) } }).slotWait;
+    expect(behind(IDLE)).toBe(0);
+    expect(behind(running({ n1: { third: 1 } }))).toBeCloseTo(2 * HELD);
   });
 
   it('does not take descriptions for loads', () => {
@@ -419,8 +428,8 @@ describe('the sum', () => {
     );
 
   it('is as fine as the estimates are', () => {
-    expect([0.051, 0.0549, 0.994, 0.996, 1.04, 9.96, 12.4].map(sum)).toEqual([
-      0.05, 0.05, 0.99, 1, 1, 10, 12,
+    expect([0.051, 0.0549, 0.988, 0.996, 1.04, 9.96, 12.4].map(sum)).toEqual([
+      0.06, 0.06, 0.98, 1, 1, 10, 12.5,
     ]);
   });
 
