@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { inputToJson } from '../app/decision-input-json.ts';
 import { STATUS } from '../app/status.ts';
 import { RouterError } from '../request/errors.ts';
 import type { AdminSource } from './admin-source.ts';
 import { clientErrorOf } from './client-error.ts';
+import { decisionReport } from './decision-report.ts';
 import { explanationReport } from './explain-report.ts';
 import { createHostGuard } from './host-guard.ts';
 import { addNodeRoutes, isNodeWrite, type NodeRoutesOptions, nodeAdminStatus } from './nodes-routes.ts';
@@ -88,6 +90,7 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
       '/readyz',
       '/decisions',
       '/decisions/{id}',
+      '/decisions/{id}/input',
       '/explain?model=',
     ],
   }));
@@ -109,7 +112,14 @@ export function createAdminServer(source: AdminSource, options: AdminOptions): F
     decisions: source.decisions(decisionsQuery.parse(request.query).limit),
   }));
   server.get<{ Params: { id: string } }>('/decisions/:id', (request, reply) => {
-    return source.decision(request.params.id) ?? refuse(reply, 404, 'no such decision is remembered');
+    return decisionReport(source, request.params.id) ?? refuse(reply, 404, 'no such decision is remembered');
+  });
+  server.get<{ Params: { id: string } }>('/decisions/:id/input', (request, reply) => {
+    const input = source.decisionInput(request.params.id);
+    const text = input && inputToJson(input);
+    if (text === undefined)
+      return refuse(reply, 404, 'what this decision followed from is not remembered, or too large');
+    return reply.type('application/json; charset=utf-8').send(text);
   });
   server.get('/explain', (request) => {
     const { model, num_ctx: numCtx, path } = explainQuery.parse(request.query);

@@ -1,7 +1,12 @@
 import type { RaisedAlarm } from '../app/alarms.ts';
+import type { DecisionInput } from '../app/decision-inputs.ts';
+import type { ShadowReport } from '../app/shadow.ts';
+import type { RecordingFigures } from '../app/telemetry-port.ts';
 import type { DecisionRecord } from '../app/types.ts';
 import type { FleetSnapshot, NodeRecord } from '../fleet/types.ts';
 import type { Inflight, Ranking } from '../routing/types.ts';
+import type { LineReport } from '../waiting/types.ts';
+import type { GuardReport } from './line-report.ts';
 import type { SharingReport } from './sharing-report.ts';
 
 export interface EnvoyInfo {
@@ -26,6 +31,8 @@ export interface Explanation {
   /** Whether any node of the fleet lists the model. */
   readonly isKnown: boolean;
   readonly ranking: Ranking;
+  /** Requests for the model that wait for a slot. */
+  readonly waiting: number;
 }
 
 /** What the admin server shows. All synchronous and read-only; nothing may throw but `explain` (RouterError). */
@@ -52,9 +59,17 @@ export interface AdminSource {
   unreadyReasons(): readonly string[];
   alarms(): readonly RaisedAlarm[];
   envoy(): EnvoyInfo | undefined;
+  line(): LineReport;
+  /** Undefined: no second policy is asked. */
+  shadow(): ShadowReport | undefined;
+  guard(): GuardReport;
+  /** Undefined: decisions are not recorded. */
+  recording(): RecordingFigures | undefined;
   /** Newest first, at most `limit`. */
   decisions(limit: number): readonly DecisionRecord[];
   decision(id: string): DecisionRecord | undefined;
+  /** What the decision followed from; undefined where it is too long ago. */
+  decisionInput(id: string): DecisionInput | undefined;
   /** What would be chosen now; takes no lease. Throws RouterError for a name that is none, or an unknown path. */
   explain(query: ExplainQuery): Explanation;
 }

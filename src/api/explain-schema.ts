@@ -46,14 +46,18 @@ const ranked = z.object({
   cachedBytes: z.number(),
 });
 
+/** See Ranking. */
+export const rankingSchema = z.object({
+  nodes: z.array(ranked),
+  rejected: z.array(z.object({ id: z.string(), reason: z.enum(rejectReasons) })),
+});
+
 /** What `GET /explain` answers; `warmpath explain` reads the same. */
 export const explanationSchema: z.ZodType<ExplanationReport> = z.object({
   model: z.string(),
   path: z.string(),
   isKnown: z.boolean(),
-  ranking: z.object({
-    nodes: z.array(ranked),
-    rejected: z.array(z.object({ id: z.string(), reason: z.enum(rejectReasons) })),
-  }),
+  waiting: z.number(),
+  ranking: rankingSchema,
   figures: z.array(z.object({ id: z.string(), slots: slotsFigure, vram: vramFigure })),
 });

@@ -3,6 +3,8 @@ import { formatOrigin } from '../app/host-port.ts';
 import type { NodeRecord, NodeView, ResidentModel } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
 import { gpuReportOf, nodeFigures } from './gpu-report.ts';
+import { learntReports } from './learnt-report.ts';
+import { lineShown, shadowShown } from './line-report.ts';
 import { drainReports } from './nodes-report.ts';
 import type { NodeReport, StatusReport } from './status-schema.ts';
 
@@ -37,6 +39,8 @@ function statusFrame(source: AdminSource, admin: string): StatusReport {
   const snapshot = source.snapshot();
   const unready = [...source.unreadyReasons()];
   const envoy = source.envoy();
+  const shadow = source.shadow();
+  const recording = source.recording();
   return {
     version: source.version,
     replica: source.replica,
@@ -54,6 +58,10 @@ function statusFrame(source: AdminSource, admin: string): StatusReport {
         : { version: envoy.version ?? null, pid: envoy.pid ?? null, restarts: envoy.restarts ?? null },
     sharing: source.sharing(),
     snapshotVersion: snapshot.version,
+    line: lineShown(source.line()),
+    shadow: shadow === undefined ? null : shadowShown(shadow),
+    guard: { ...source.guard() },
+    recording: recording === undefined ? null : { ...recording },
     nodes: [],
     decisions: source.decisions(DECISIONS).map((record) => ({ ...record })),
   };
@@ -89,6 +97,7 @@ function nodeReport(source: AdminSource, record: NodeRecord, view: NodeView | un
     ...nodeFigures(record, view, source.now()),
     gpu: gpuReportOf(record, source.now()),
     inflight: inflight.onNode(spec.id),
+    learnt: learntReports(view),
     drains: drainReports(record),
     rttMs: record.rttMs ?? null,
     pollAgeMs: seenAt === undefined ? null : Math.max(0, source.now() - seenAt),

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { gpuReport, slotsFigure, vramFigure } from './gpu-report.ts';
+import { learntSchema } from './learnt-report.ts';
+import { guardSchema, lineSchema, recordingSchema, shadowSchema } from './line-report.ts';
 import { drainReport } from './nodes-schema.ts';
 import { sharingSchema } from './sharing-report.ts';
 
@@ -33,6 +35,8 @@ const node = z.object({
   /** What its GPUs and its machine look like; null where nobody ever told. */
   gpu: gpuReport.nullable(),
   inflight: z.number(),
+  /** How its models did lately. */
+  learnt: z.array(learntSchema),
   /** Why it drains; empty where it does not. */
   drains: z.array(drainReport),
   rttMs: z.number().nullable(),
@@ -60,6 +64,14 @@ export const statusSchema = z.object({
     .nullable(),
   sharing: sharingSchema,
   snapshotVersion: z.number(),
+  /** Requests that wait for a slot in this process. */
+  line: lineSchema,
+  /** The second policy that is asked beside ours; null: there is none. */
+  shadow: shadowSchema.nullable(),
+  /** Requests whose body kills nodes. */
+  guard: guardSchema,
+  /** Lines written to `decisions.record`; null: nothing is recorded. */
+  recording: recordingSchema.nullable(),
   nodes: z.array(node),
   /** Newest first; see DecisionRecord. */
   decisions: z.array(z.looseObject({ id: z.string() })),

@@ -1,10 +1,9 @@
-import type { Explanation } from '../api/admin-source.ts';
 import type { ExplanationReport } from '../api/explain-report.ts';
-import type { PickReason, RejectReason } from '../routing/types.ts';
+import type { PickReason, Ranking, RejectReason } from '../routing/types.ts';
 import { sourceText, vramText } from './gpu-view.ts';
 import { type Column, renderTable } from './table.ts';
 import { displayText, type Paint } from './terminal.ts';
-import { formatSeconds } from './units.ts';
+import { formatBytes, formatSeconds } from './units.ts';
 
 const PICKED: Record<PickReason, string> = {
   warm_idle: 'warm, a slot is free',
@@ -33,49 +32,77 @@ export function renderExplanation(explanation: ExplanationReport, paint: Paint, 
   const title = `${paint('bold', displayText(explanation.model))} on ${displayText(explanation.path)}`;
   const lines = [`${title}: ${ranking.nodes.length} of ${total} nodes would be tried, in this order`, ''];
   if (ranking.nodes.length === 0) lines.splice(0, 2, `${title}: ${whyNone(explanation, total)}`, '');
-  else lines.push(rankingTable(explanation, paint, width).trimEnd(), '');
+  else lines.push(rankingTable(ranking, paint, width).trimEnd(), '');
   if (ranking.nodes.length > 0) {
-    lines.push(paint('dim', 'Expected seconds to the first token, and what they are made of.'), '');
+    lines.push(
+      paint('dim', 'COST is what the order follows: the terms in seconds, the answer by a share of it.'),
+      paint('dim', `${startText(ranking)} ${lineText(explanation.waiting)}`),
+      '',
+    );
     if (explanation.figures.length > 0) lines.push(figuresTable(explanation, paint, width).trimEnd(), '');
   }
-  if (ranking.rejected.length > 0) {
-    const rows = ranking.rejected.map(({ id, reason }) => [displayText(id), REJECTED[reason]]);
-    const columns = [{ title: paint('dim', 'LEFT OUT'), isFlexible: true }, { title: paint('dim', 'WHY') }];
-    lines.push(renderTable(columns, rows, width).trimEnd(), '');
-  }
+  if (ranking.rejected.length > 0) lines.push(rejectedTable(ranking, paint, width).trimEnd(), '');
   return lines.join('\n');
 }
 
-function whyNone({ isKnown }: Explanation, total: number): string {
+function whyNone({ isKnown }: ExplanationReport, total: number): string {
   if (total === 0) return 'no nodes are configured';
   return isKnown ? 'no node can take it now' : 'no node has this model';
 }
 
-function rankingTable({ ranking }: Explanation, paint: Paint, width: number): string {
+function startText({ nodes: [first] }: Ranking): string {
+  return first?.startsNow === false
+    ? 'A request would wait in the line: no slot is free for it now.'
+    : 'A request would begin at once.';
+}
+
+function lineText(waiting: number): string {
+  if (waiting === 0) return 'None waits for this model.';
+  return waiting === 1 ? '1 request waits for this model.' : `${waiting} requests wait for this model.`;
+}
+
+export function rankingTable({ nodes }: Ranking, paint: Paint, width: number): string {
   const head = (title: string, rest: Omit<Column, 'title'> = {}): Column => ({
     title: paint('dim', title),
     ...rest,
   });
+  const figures = ['RTT', 'SLOT', 'LOAD', 'PROMPT', 'ANSWER', 'EVICT', 'TRUST'];
   const columns = [
     head('#', { align: 'right' }),
     head('NODE', { isFlexible: true }),
-    head('EXPECTED', { align: 'right' }),
-    ...['RTT', 'SLOT', 'LOAD', 'EVICT', 'TRUST'].map((title) => head(title, { align: 'right' })),
+    head('COST', { align: 'right' }),
+    head('1ST TOKEN', { align: 'right' }),
+    head('END', { align: 'right' }),
+    ...figures.map((title) => head(title, { align: 'right' })),
+    head('NOW'),
     head('WHY', { isFlexible: true }),
   ];
-  const rows = ranking.nodes.map((node, index) => {
-    const { roundTrip, slotWait, load, eviction, trust } = node.terms;
-    const terms = [roundTrip, slotWait, load, eviction, trust].map(formatSeconds);
+  const rows = nodes.map((node, index) => {
+    const { roundTrip, slotWait, load, prompt, answer, eviction, trust } = node.terms;
+    const terms = [roundTrip, slotWait, load, prompt, answer, eviction, trust].map(formatSeconds);
     const name = displayText(node.id);
+    const cached = node.cachedBytes > 0 ? `, ${formatBytes(node.cachedBytes)} of the prompt cached` : '';
     return [
       String(index + 1),
       index === 0 ? paint('green', name) : name,
       paint('bold', `${formatSeconds(node.seconds)} s`),
+      formatSeconds(node.firstTokenSeconds),
+      formatSeconds(node.completionSeconds),
       ...terms,
-      PICKED[node.reason],
+      node.startsNow ? 'yes' : 'no',
+      `${PICKED[node.reason]}${cached}`,
     ];
   });
   return renderTable(columns, rows, width);
+}
+
+export function rejectedTable({ rejected }: Ranking, paint: Paint, width: number): string {
+  const rows = rejected.map(({ id, reason }) => [displayText(id), REJECTED[reason]]);
+  return renderTable(
+    [{ title: paint('dim', 'LEFT OUT'), isFlexible: true }, { title: paint('dim', 'WHY') }],
+    rows,
+    width,
+  );
 }
 
 /** What the ranking took for true of slots and memory, and who says so. */

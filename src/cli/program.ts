@@ -6,13 +6,20 @@ import { type AgentFlags, addAgentOptions } from './agent-options.ts';
 import { runCheck } from './check.ts';
 import { runEnvoyConfig } from './envoy-config.ts';
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-code.ts';
-import { runExplain } from './explain.ts';
+import { runExplain, runExplainDecision } from './explain.ts';
 import type { Io } from './io.ts';
 import { addNodesCommands } from './nodes-program.ts';
 import { addConfigOptions, addRunOptions, positiveInteger, type RunFlags } from './options.ts';
 import { addSimulateCommand } from './simulate/simulate-program.ts';
 import { runStatus } from './status.ts';
 import { UsageError } from './usage-error.ts';
+
+interface ExplainFlags extends AdminFlags {
+  readonly numCtx?: number;
+  readonly path: string;
+  readonly decision?: string;
+  readonly json?: boolean;
+}
 
 export interface ProgramActions {
   readonly version: string;
@@ -71,23 +78,33 @@ function createProgram(actions: ProgramActions, done: (code: ExitCode) => void):
       done(await runCheck(io, all, { json: flags.json === true }));
     });
   addAdminOptions(program.command('status'))
-    .description('show the nodes of a running Warmpath: state, warm models, slots, VRAM, requests in flight')
+    .description(
+      'show a running Warmpath: its nodes, their warm models, slots and VRAM, requests in flight and in the line',
+    )
     .option('-w, --watch', 'draw again every second until interrupted')
+    .option('-m, --models', 'also what was learnt of each model on each node')
     .option('--json', 'for programs')
-    .action(async (flags: AdminFlags & { watch?: boolean; json?: boolean }) => {
+    .action(async (flags: AdminFlags & { watch?: boolean; json?: boolean; models?: boolean }) => {
       const url = await adminUrl(flags, io.env);
-      done(await runStatus(io, { url, watch: flags.watch === true, json: flags.json === true }));
+      const { watch = false, json = false, models = false } = flags;
+      done(await runStatus(io, { url, watch, json, models }));
     });
   addAdminOptions(program.command('explain'))
-    .description('say which nodes a running Warmpath would try for a model now, and why')
-    .argument('<model>', 'as clients name it, e.g. llama3.2')
+    .description(
+      'say which nodes a running Warmpath would try for a model now, or did for a request, and why',
+    )
+    .argument('[model]', 'as clients name it, e.g. llama3.2')
+    .option('-d, --decision <id>', 'what was decided for a request: its header x-warmpath-decision')
     .option('--num-ctx <tokens>', 'as if the request asked for this context', positiveInteger)
     .option('--path <path>', 'as if the request came to this path', '/api/chat')
     .option('--json', 'for programs')
-    .action(async (model: string, flags: AdminFlags & { numCtx?: number; path: string; json?: boolean }) => {
+    .action(async (model: string | undefined, flags: ExplainFlags, command: Command) => {
+      const { numCtx, path, decision, json = false } = flags;
+      if ((model === undefined) === (decision === undefined))
+        command.error("error: name a model, or a decision with '--decision <id>'");
       const url = await adminUrl(flags, io.env);
-      const { numCtx, path, json = false } = flags;
-      done(await runExplain(io, { url, model, numCtx, path, json }));
+      if (decision !== undefined) done(await runExplainDecision(io, { url, decision, json }));
+      else if (model !== undefined) done(await runExplain(io, { url, model, numCtx, path, json }));
     });
   addAgentOptions(program.command('agent'))
     .description("report this machine's GPUs, memory and Ollama settings to a Warmpath that runs elsewhere")

@@ -1,5 +1,7 @@
 import type { NodeReport, StatusReport } from '../api/status-schema.ts';
 import { gpuTable, vramText } from './gpu-view.ts';
+import { learntTable } from './learnt-view.ts';
+import { decisionLines, lineView } from './line-view.ts';
 import { drainText } from './nodes-view.ts';
 import { type Column, renderTable } from './table.ts';
 import { displayText, type Paint, type Style } from './terminal.ts';
@@ -15,8 +17,8 @@ const STATUS_STYLE: Record<NodeReport['status'], Style> = {
   unknown: 'dim',
 };
 
-/** The status report as people read it, lines at most `width` long. */
-export function renderStatus(report: StatusReport, paint: Paint, width: number): string {
+/** The status report as people read it, lines at most `width` long; `withModels`: what was learnt of each model too. */
+export function renderStatus(report: StatusReport, paint: Paint, width: number, withModels = false): string {
   const parts = [headline(report, paint), ...sharing(report, paint), ...alarms(report, paint), ''];
   if (report.nodes.length === 0) {
     parts.push('No nodes are configured. Name one: npm run up -- --node http://HOST:11434', '');
@@ -26,6 +28,10 @@ export function renderStatus(report: StatusReport, paint: Paint, width: number):
   parts.push(nodeTable(report.nodes, at, paint, width).trimEnd(), '');
   const gpus = gpuTable(report.nodes, paint, width);
   if (gpus !== undefined) parts.push(gpus.trimEnd(), '');
+  if (withModels) parts.push(learntTable(report.nodes, at, paint, width).trimEnd(), '');
+  parts.push(...lineView(report.line, paint, width));
+  const others = decisionLines(report, paint);
+  if (others.length > 0) parts.push(...others, '');
   const troubles = report.nodes.flatMap((node) => [...drains(node, at, paint), ...trouble(node, at, paint)]);
   if (troubles.length > 0) parts.push(...troubles, '');
   return parts.join('\n');

@@ -17,6 +17,8 @@ export interface StatusOptions {
   readonly url: string;
   readonly json: boolean;
   readonly watch: boolean;
+  /** What was learnt of each model on each node is shown too. */
+  readonly models?: boolean;
 }
 
 /** Prints the state of a running Warmpath, once or every second until interrupted. */
@@ -47,8 +49,8 @@ function redraw(text: string): string {
   return `${HOME}${text.replaceAll('\n', `${CLEAR_TO_LINE_END}\n`)}${CLEAR_BELOW}`;
 }
 
-async function report(io: Io, { url, json }: StatusOptions): Promise<string> {
+async function report(io: Io, { url, json, models = false }: StatusOptions): Promise<string> {
   const status = await readAdmin(io, url, '/status', statusSchema);
   if (json) return `${JSON.stringify(status, null, 2)}\n`;
-  return renderStatus(status, createPaint(io.out, io.env), columnsOf(io.out));
+  return renderStatus(status, createPaint(io.out, io.env), columnsOf(io.out), models);
 }

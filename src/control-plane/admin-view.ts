@@ -11,6 +11,7 @@ import { RouterError } from '../request/errors.ts';
 import { parseModelName } from '../request/model-name.ts';
 import { plainRequest } from '../request/plain-request.ts';
 import { VERSION } from '../version.ts';
+import type { Insight } from './insight.ts';
 
 export interface AdminViewDependencies {
   readonly replica: string;
@@ -23,6 +24,7 @@ export interface AdminViewDependencies {
   readonly pollerOf: (node: string) => string | undefined;
   readonly alarms: Alarms;
   readonly clock: Clock;
+  readonly insight: Pick<Insight, 'inputs' | 'guardReport' | 'shadowReport' | 'recording'>;
   readonly unreadyReasons: () => readonly string[];
   readonly envoy: () => EnvoyInfo | undefined;
 }
@@ -45,6 +47,11 @@ export function createAdminView(deps: AdminViewDependencies): AdminSource {
     unreadyReasons: deps.unreadyReasons,
     alarms: () => alarms.list(),
     envoy: deps.envoy,
+    line: () => deps.router.line(),
+    shadow: () => deps.insight.shadowReport(),
+    guard: () => deps.insight.guardReport(),
+    recording: () => deps.insight.recording(),
+    decisionInput: (id) => deps.insight.inputs.find(id),
     decisions: (limit) => decisions.recent(limit),
     decision: (id) => decisions.find(id)?.toRecord(),
     explain: (query) => explain(deps, query),
@@ -63,5 +70,6 @@ function explain({ router, fleet }: AdminViewDependencies, query: ExplainQuery):
     path: query.path,
     isKnown: fleet.snapshot().byModel.has(model.key),
     ranking,
+    waiting: router.line().byModel.find(({ name }) => name === model.key)?.waiting ?? 0,
   };
 }

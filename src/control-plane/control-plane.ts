@@ -143,6 +143,7 @@ export class ControlPlane {
     await this.#parts.agents.close();
     await this.#parts.watcher.close();
     await this.#parts.admin.close();
+    await this.#parts.insight.close();
     await this.#parts.store.close();
     this.#parts.metrics.close();
   }

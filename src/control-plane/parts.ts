@@ -27,10 +27,12 @@ import { targetsOf } from '../routing/targets.ts';
 import { createStore } from '../store/create.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
+import { PreloadLimit } from '../waiting/preload-limit.ts';
 import { createAdminView } from './admin-view.ts';
 import { createAgents } from './agents.ts';
 import { createDiscovery, ownListeners } from './discovery.ts';
 import { createDrains } from './drains.ts';
+import { createInsight } from './insight.ts';
 import { Offer } from './offer.ts';
 import { lastKnownPath } from './places.ts';
 import { createPolicies } from './policies.ts';
@@ -103,6 +105,16 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   });
   const common = { fleet, ledger, decisions, log };
   const policies = createPolicies(() => live.config());
+  const insight = createInsight({
+    config,
+    current: () => live.config(),
+    clock,
+    random,
+    log,
+    telemetry: metrics,
+  });
+  const { guard, inputs, watchers } = insight;
+  const preloads = new PreloadLimit();
   const router = new Router({
     ...common,
     demand: new ModelDemand(),
@@ -114,12 +126,20 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     replica,
     targets: (request, snapshot) => targetsOf(request, snapshot, policies.current().aliases),
     rewriting: {
-      check: (request, caller) => checkPrivileges(request, caller, policies.current().rewrites),
+      check: (request, caller) => {
+        const { rewrites } = policies.current();
+        checkPrivileges(request, caller, rewrites);
+        preloads.check(request, caller, rewrites.preloadsPerMinute, clock.now());
+      },
       edits: (request, target, node, caller) =>
         bodyEdits(request, target, node, caller, policies.current().rewrites),
     },
     line: () => policies.current().line,
     claims: sharing.claims,
+    guard,
+    inputs,
+    watchers,
+    lineTelemetry: metrics,
   });
   const watcher = new FleetWatcher({
     clock,
@@ -139,6 +159,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     clock,
     observe: (node, observation) => sharing.observe(node, observation),
     refreshTags: (node) => watcher.refreshTags(node),
+    watchers,
   });
   const discovery = createDiscovery({
     config,
@@ -195,6 +216,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const reads = createFleetReads(
     () => fleet.snapshot(),
     () => clock.now(),
+    () => policies.current().aliases,
   );
   const processor = new ProcessorService({
     router,
@@ -217,6 +239,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     pollerOf: (node) => sharing.pollerOf(node),
     alarms,
     clock,
+    insight,
     unreadyReasons: () => unreadyReasons(),
     envoy: () => live.envoy(),
   });
@@ -233,6 +256,9 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     inflight: () => ledger.counts(),
     openLeases: () => ledger.size,
     replicas: () => sharing.replicas().length,
+    line: () => router.line(),
+    guard: () => insight.guardReport(),
+    recording: () => insight.recording(),
     drains: () => drainingNodes(fleet.nodes.values()),
   });
   return {
@@ -254,5 +280,6 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     accessLog,
     admin,
     offer,
+    insight,
   };
 }

@@ -4,7 +4,13 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { type AdminOptions, createAdminServer } from '../../../src/api/admin-server.ts';
 import type { AdminSource, ExplainQuery } from '../../../src/api/admin-source.ts';
 import { statusSchema } from '../../../src/api/status-schema.ts';
+import { inputFromJson } from '../../../src/app/decision-input-json.ts';
+import { replayDecision } from '../../../src/app/decision-inputs.ts';
+import { SituationRecorder } from '../../../src/app/situation-tape.ts';
+import { NO_FIGURES } from '../../../src/fleet/figures.ts';
 import { RouterError } from '../../../src/request/errors.ts';
+import { rank } from '../../../src/routing/rank.ts';
+import { node, request, situation, snapshot, warmNode } from '../routing/builders.ts';
 import { aDecision, aSource } from './fake-source.ts';
 import { aModel, aNode, aResident } from './fleet-builder.ts';
 
@@ -146,6 +152,7 @@ it('reports what an operator asks of a node', async () => {
     },
     gpu: null,
     inflight: 3,
+    learnt: [],
     drains: [],
     rttMs: 2.5,
     pollAgeMs: 1_500,
@@ -197,6 +204,79 @@ it('shows the last decisions, as many as asked for, and each by its id', async (
   expect((await get('/status')).json()).toMatchObject({ decisions: [{ id: 'r1-3' }, {}, {}] });
 });
 
+it('says of a decision whether it comes out the same from its input, which it answers too', async () => {
+  const recorder = new SituationRecorder(situation(snapshot(warmNode('n1'), node('n2'))));
+  const ranking = rank(request(), recorder.situation);
+  const input = { request: request(), situation: recorder.taped() };
+  const get = serve(
+    aSource([], {
+      decision: (id) => aDecision(id, { ranking: id === 'other' ? { nodes: [], rejected: [] } : ranking }),
+      decisionInput: (id) => (id === 'old' ? undefined : input),
+    }),
+  );
+  expect((await get('/decisions/r1-1')).json()).toMatchObject({ id: 'r1-1', replay: 'same' });
+  expect((await get('/decisions/old')).json()).toMatchObject({ replay: 'not_kept' });
+  const reply = await get('/decisions/r1-1/input');
+  expect(replayDecision(inputFromJson(reply.body))).toEqual(ranking);
+  expect((await get('/decisions/old/input')).statusCode).toBe(404);
+});
+
+it('reports the line, the shadow policy, the guard and the recording', async () => {
+  const source = aSource([], {
+    line: () => ({
+      length: 2,
+      bytes: 700,
+      oldestMs: 1_200,
+      byClass: { interactive: 0, normal: 2, batch: 0 },
+      byModel: [{ name: 'alpha:latest', waiting: 2, oldestMs: 1_200 }],
+      byCaller: [{ name: 'chat', waiting: 2, oldestMs: 1_200 }],
+      byReason: { slots_busy: 2, loading: 0, no_room: 0 },
+    }),
+    shadow: () => ({
+      policy: 'herd-score',
+      isOff: false,
+      asked: 4,
+      agreed: 3,
+      meanRegretSeconds: 0.5,
+      realSecondsAgreed: 1,
+      realSecondsDiffered: undefined,
+    }),
+    guard: () => ({ refusals: 3, refusedBodies: 1 }),
+    recording: () => ({ written: 10, dropped: 0 }),
+  });
+  expect(statusSchema.parse((await serve(source)('/status')).json())).toMatchObject({
+    line: { length: 2, oldestMs: 1_200, byModel: [{ name: 'alpha:latest', waiting: 2 }] },
+    shadow: { policy: 'herd-score', agreed: 3, realSecondsDiffered: null },
+    guard: { refusals: 3, refusedBodies: 1 },
+    recording: { written: 10, dropped: 0 },
+  });
+});
+
+it('reports what was learnt of the models of a node', async () => {
+  const estimate = (value: number) => ({
+    value,
+    spread: 0,
+    weight: 3,
+    at: Date.parse('2026-01-01T00:00:05Z'),
+  });
+  const figures = { ...NO_FIGURES, loadMs: estimate(8_000), answerRates: [estimate(50)], slots: 2 };
+  const fresh = aNode('gpu1', { models: [aModel('alpha:latest'), aModel('beta:7b')] });
+  const learnt = { ...fresh.learnt, figures: new Map([['alpha:latest *', figures]]) };
+  const nodes = [{ ...fresh, learnt }];
+  const report = statusSchema.parse((await serve(aSource(nodes))('/status')).json());
+  expect(report.nodes[0]?.learnt).toMatchObject([
+    {
+      model: 'alpha:latest',
+      loadSeconds: 8,
+      promptTokensPerSecond: null,
+      answerTokensPerSecond: [50],
+      slots: 2,
+      samples: 3,
+      at: '2026-01-01T00:00:05.000Z',
+    },
+  ]);
+});
+
 it.each(['limit=0', 'limit=-1', 'limit=1e9', 'limit=NaN', 'limit=2&limit=3', 'limit=1;DROP', 'sort=model'])(
   'S12: refuses the query %s',
   async (query) => {
@@ -215,6 +295,7 @@ it('explains with the query as typed', async () => {
           path: query.path,
           isKnown: true,
           ranking: { nodes: [], rejected: [] },
+          waiting: 0,
         };
       },
     }),

@@ -35,19 +35,32 @@ function aRanked(id: string, fields: Partial<RankedNode> = {}): RankedNode {
 }
 
 function explaining(ranking: Explanation['ranking'], isKnown = true, asked: string[] = []) {
-  const source = aSource([], { explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown, ranking }) });
-  return aFakeIo({ out: new FakeOutput({ columns: 80 }), fetch: fetchFrom(source, asked) });
+  const source = aSource([], {
+    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown, ranking, waiting: 0 }),
+  });
+  return aFakeIo({ out: new FakeOutput({ columns: 160 }), fetch: fetchFrom(source, asked) });
 }
 
-it('shows the order, every term in seconds, the reason, and who was left out', async () => {
+it('shows the order, every term in seconds, what is expected, and who was left out', async () => {
   const io = explaining({
     nodes: [
-      aRanked('gpu1'),
+      aRanked('gpu1', { cachedBytes: 2_048 }),
       aRanked('gpu2', {
         seconds: 12.5,
-        terms: { roundTrip: 0.001, slotWait: 0, load: 11.9, eviction: 0.5, trust: 0.099 },
+        firstTokenSeconds: 12.1,
+        completionSeconds: 16.1,
+        terms: {
+          roundTrip: 0.001,
+          slotWait: 0,
+          load: 11.9,
+          prompt: 0.2,
+          answer: 4,
+          eviction: 0.5,
+          trust: 0.099,
+        },
         reason: 'loads_evicting',
         isWarm: false,
+        startsNow: false,
       }),
     ],
     rejected: [{ id: 'gpu3', reason: 'model_unknown' }],
@@ -57,16 +70,29 @@ it('shows the order, every term in seconds, the reason, and who was left out', a
     [
       'alpha:latest on /api/chat: 2 of 3 nodes would be tried, in this order',
       '',
-      '#  NODE  EXPECTED     RTT  SLOT   LOAD  EVICT  TRUST  WHY',
-      '1  gpu1  0.0013 s  0.0013     0      0      0      0  warm, a slot is free',
-      '2  gpu2   12.50 s  0.0010     0  11.90  0.500  0.099  loads, evicting another',
+      '#  NODE      COST  1ST TOKEN     END     RTT  SLOT   LOAD  PROMPT  ANSWER  EVICT  TRUST  NOW  WHY',
+      '1  gpu1  0.0013 s     0.0013  0.0013  0.0013     0      0       0       0      0      0  yes  warm, a slot is free, 2.0 KiB of the prompt cached',
+      '2  gpu2   12.50 s      12.10   16.10  0.0010     0  11.90   0.200    4.00  0.500  0.099  no   loads, evicting another',
       '',
-      'Expected seconds to the first token, and what they are made of.',
+      'COST is what the order follows: the terms in seconds, the answer by a share of it.',
+      'A request would begin at once. None waits for this model.',
       '',
       'LEFT OUT  WHY',
       'gpu3      does not have the model',
       '',
     ].join('\n'),
+  );
+});
+
+it('says that a request would wait, and how many do', async () => {
+  const ranking = { nodes: [aRanked('gpu1', { startsNow: false, reason: 'warm_busy' })], rejected: [] };
+  const source = aSource([], {
+    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown: true, ranking, waiting: 3 }),
+  });
+  const io = aFakeIo({ fetch: fetchFrom(source) });
+  await runExplain(io, ask);
+  expect(io.out.text).toContain(
+    'A request would wait in the line: no slot is free for it now. 3 requests wait for this model.',
   );
 });
 
@@ -123,7 +149,7 @@ it('says who told of slots and memory, and how long ago', async () => {
   ];
   const ranking = { nodes: nodes.map(({ spec }) => aRanked(spec.id)), rejected: [] };
   const source = aSource(nodes, {
-    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown: true, ranking }),
+    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown: true, ranking, waiting: 0 }),
   });
   const io = aFakeIo({ out: new FakeOutput({ columns: 80 }), fetch: fetchFrom(source) });
   await runExplain(io, ask);

@@ -69,7 +69,7 @@ it.each([
   [['up', '--nodes', 'x'], 'Did you mean --node?'],
   [['up', '--log-level', 'loud'], 'Allowed choices are trace'],
   [['up', '--listen', ' '], 'must not be empty'],
-  [['explain'], "missing required argument 'model'"],
+  [['explain'], 'name a model, or a decision'],
   [['explain', 'm', '--num-ctx', '1.5'], 'a whole number above 0'],
   [['status', '--admin', 'a:b:c'], 'expected HOST:PORT'],
 ])('answers 2 to wrong usage: %j', async (args, want) => {

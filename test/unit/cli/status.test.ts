@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import type { Outcome } from '../../../src/app/types.ts';
 import { AdminUnreachable } from '../../../src/cli/admin-client.ts';
 import { runStatus } from '../../../src/cli/status.ts';
+import { NO_FIGURES } from '../../../src/fleet/figures.ts';
 import { aDecision, aSource } from '../api/fake-source.ts';
 import { aGpu, aGpuReport, aModel, aNode, aResident } from '../api/fleet-builder.ts';
 import { aFakeIo, FakeOutput, fetchFrom } from './fake-io.ts';
@@ -50,6 +51,83 @@ it('shows each node with state, warm models, load, slots, VRAM and round trip', 
       '',
     ].join('\n'),
   );
+});
+
+it('shows the line: how long, how old, by class, model and caller, and why they wait', async () => {
+  const source = aSource(fleet, {
+    line: () => ({
+      length: 5,
+      bytes: 9_000,
+      oldestMs: 12_300,
+      byClass: { interactive: 1, normal: 0, batch: 4 },
+      byModel: [
+        { name: 'alpha:latest', waiting: 4, oldestMs: 12_300 },
+        { name: 'beta:7b', waiting: 1, oldestMs: 900 },
+      ],
+      byCaller: [{ name: 'nightly', waiting: 5, oldestMs: 12_300 }],
+      byReason: { slots_busy: 4, loading: 1, no_room: 0 },
+    }),
+  });
+  const io = aFakeIo({ fetch: fetchFrom(source) });
+  await runStatus(io, once);
+  expect(io.out.text).toContain(
+    [
+      '5 waiting · the first for 12 s · 1 interactive, 4 batch',
+      'waiting 4 for a free slot, 1 for the model to load',
+      '',
+      'MODEL         WAITING  LONGEST  CALLER   WAITING  LONGEST',
+      'alpha:latest        4     12 s  nightly        5     12 s',
+      'beta:7b             1   900 ms',
+      '',
+    ].join('\n'),
+  );
+});
+
+it('shows what was learnt of each model, where that is asked for', async () => {
+  const estimate = (value: number) => ({
+    value,
+    spread: 0,
+    weight: 3,
+    at: Date.parse('2026-01-01T00:00:06Z'),
+  });
+  const figures = { ...NO_FIGURES, loadMs: estimate(8_000), answerRates: [estimate(51.4)], slots: 2 };
+  const fresh = aNode('gpu1', { models: [aModel('alpha:latest')] });
+  const nodes = [{ ...fresh, learnt: { ...fresh.learnt, figures: new Map([['alpha:latest *', figures]]) } }];
+  const io = aFakeIo({ fetch: fetchFrom(aSource(nodes)) });
+  await runStatus(io, { ...once, models: true });
+  expect(io.out.text).toContain(
+    [
+      'NODE  MODEL           LOAD  PROMPT  ANSWER  TOKENS  HELD  INNER WAIT  SLOTS     SEEN',
+      'gpu1  alpha:latest  8.00 s       –   51 /s       –     –           –      2  4 s ago',
+    ].join('\n'),
+  );
+  const plain = aFakeIo({ fetch: fetchFrom(aSource(nodes)) });
+  await runStatus(plain, once);
+  expect(plain.out.text).not.toContain('ANSWER');
+});
+
+it('tells of requests that kill nodes, of the shadow policy, and of a recording that loses lines', async () => {
+  const source = aSource(fleet, {
+    guard: () => ({ refusals: 7, refusedBodies: 2 }),
+    shadow: () => ({
+      policy: 'herd-score',
+      isOff: false,
+      asked: 8,
+      agreed: 6,
+      meanRegretSeconds: 1.25,
+      realSecondsAgreed: 0.5,
+      realSecondsDiffered: 0.25,
+    }),
+    recording: () => ({ written: 90, dropped: 3 }),
+  });
+  const io = aFakeIo({ fetch: fetchFrom(source) });
+  await runStatus(io, once);
+  expect(io.out.text).toContain('2 requests are refused because they seem to crash nodes (7 times so far)');
+  expect(io.out.text).toContain(
+    'shadow policy herd-score: agrees with 75 % of 8 decisions, would cost 1.25 s more by our prediction, ' +
+      '0.500 s to the first token where it agrees, 0.250 s where not',
+  );
+  expect(io.out.text).toContain('3 decisions could not be recorded, 90 were');
 });
 
 it('says why a node drains, what still runs there and when it is removed', async () => {

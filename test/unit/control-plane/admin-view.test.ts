@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Alarms } from '../../../src/app/alarms.ts';
+import { DecisionInputs } from '../../../src/app/decision-inputs.ts';
 import { createAdminView } from '../../../src/control-plane/admin-view.ts';
 import { address, Workbench } from '../app/workbench.ts';
 import { onDisk, resident } from '../fleet/builders.ts';
@@ -19,6 +20,12 @@ function viewed() {
     clock,
     sharing: () => ({ store: { kind: 'memory', state: 'up' }, replicas: [], heartbeatAt: null }),
     pollerOf: () => 'me',
+    insight: {
+      inputs: new DecisionInputs(10),
+      guardReport: () => ({ refusals: 0, refusedBodies: 0 }),
+      shadowReport: () => undefined,
+      recording: () => undefined,
+    },
     unreadyReasons: () => [],
     envoy: () => undefined,
   });

@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { DecisionInputs } from '../app/decision-inputs.ts';
+import { DecisionRecorder } from '../app/decision-recorder.ts';
+import { guardWatcher } from '../app/guard-watcher.ts';
+import type { Log } from '../app/log.ts';
+import { metricsWatcher } from '../app/metrics-watcher.ts';
+import type { Clock, Random } from '../app/ports.ts';
+import { QueryGuard } from '../app/query-guard.ts';
+import { RecordingFile } from '../app/recording-file.ts';
+import type { RequestWatcher } from '../app/request-watcher.ts';
+import { Shadow } from '../app/shadow.ts';
+import type { DecisionTelemetry } from '../app/telemetry-port.ts';
+import type { Config } from '../config/config.ts';
+import { createRival } from '../routing/rivals/create.ts';
+
+/** Decisions whose whole input is remembered. */
+const INPUTS_KEPT = 100;
+
+export interface InsightDependencies {
+  /** The configuration of the start: where decisions are recorded is settled then. */
+  readonly config: Config;
+  /** The one that holds now. */
+  readonly current: () => Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly telemetry: DecisionTelemetry;
+}
+
+export type Insight = ReturnType<typeof createInsight>;
+
+/** What follows requests: the guard against those that kill nodes, the recording, the shadow policy, what explains decisions. */
+export function createInsight({ config, current, clock, random, log, telemetry }: InsightDependencies) {
+  const guard = new QueryGuard();
+  const inputs = new DecisionInputs(INPUTS_KEPT);
+  const { record: path, maxBytes } = config.decisions;
+  const file = path === undefined ? undefined : new RecordingFile({ path, maxBytes, clock, log });
+  const salt = randomBytes(32);
+  const recorder = file && new DecisionRecorder({ append: (line) => file.append(line), clock, salt });
+
+  let shadow: Shadow | undefined;
+  let shadowName: Config['routing']['shadow'];
+  const shadowNow = (): Shadow | undefined => {
+    const name = current().routing.shadow;
+    if (name !== shadowName) {
+      shadowName = name;
+      shadow =
+        name === undefined
+          ? undefined
+          : new Shadow({ policy: createRival(name), telemetry, clock, random, log });
+    }
+    return shadow;
+  };
+
+  const watchers: RequestWatcher[] = [
+    guardWatcher(guard, clock),
+    metricsWatcher(telemetry),
+    {
+      chosen: (chosen) => shadowNow()?.chosen(chosen),
+      ended: (decision, node, outcome) => shadowNow()?.ended(decision, node, outcome),
+    },
+  ];
+  if (recorder !== undefined) watchers.push(recorder);
+
+  return {
+    guard,
+    inputs,
+    watchers,
+    guardReport: () => ({ refusals: guard.refusals, refusedBodies: guard.refusedBodies(clock.now()) }),
+    shadowReport: () => shadowNow()?.report(),
+    recording: () => file && { written: file.written, dropped: file.dropped },
+    /** Writes what waits to be recorded. */
+    close: async () => file?.close(),
+  };
+}
