@@ -6,7 +6,7 @@ import { type Fault, FaultList } from './faults.ts';
 import { Inference } from './inference.ts';
 import { Listener } from './listener.ts';
 import { canonicalName, type ModelOptions, type SimulatedModel, simulateModel } from './models.ts';
-import { pathOf, RequestHandler } from './request-handler.ts';
+import { isFromPoller, pathOf, RequestHandler } from './request-handler.ts';
 import { type RecordedRequest, RequestLog } from './request-log.ts';
 import { Scheduler } from './scheduler.ts';
 
@@ -132,7 +132,9 @@ export class SimulatedNode {
 
   /** Only those that needed a model. */
   get inferenceRequests(): readonly RecordedRequest[] {
-    return this.#log.entries.filter((request) => MODEL_ENDPOINTS.has(pathOf(request.path)));
+    return this.#log.entries.filter(
+      (request) => MODEL_ENDPOINTS.has(pathOf(request.path)) && !isFromPoller(request.headers),
+    );
   }
 
   clearRequests(): void {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../app/ports.ts';
 import { type Call, parseCall } from './call.ts';
 import { applyEarlyFault } from './early-faults.ts';
@@ -87,7 +87,7 @@ export class RequestHandler {
     record.model = parsed?.model;
     const fault = faults.take({
       path,
-      isInference: endpoint !== undefined,
+      isInference: endpoint !== undefined && !isFromPoller(record.headers),
       model: parsed?.model,
       prompt: parsed?.prompt ?? '',
     });
@@ -130,6 +130,11 @@ function checkCapabilities(
 export function pathOf(target: string): string {
   const query = target.indexOf('?');
   return query < 0 ? target : target.slice(0, query);
+}
+
+/** A control plane asks by itself what models can do: that is no traffic, as its other polls are none. */
+export function isFromPoller(headers: IncomingHttpHeaders): boolean {
+  return headers['user-agent'] === 'warmpath';
 }
 
 /** A malformed body must not hide the fault that was set for its request. */
