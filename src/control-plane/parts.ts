@@ -20,6 +20,7 @@ import { ProcessorService } from '../envoy/processor/service.ts';
 import { ModelDemand } from '../fleet/demand.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
+import { editBody } from '../request/edit-body.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
 import type { RoutingParams } from '../routing/params.ts';
 import { bodyEdits, checkPrivileges } from '../routing/rewrites.ts';
@@ -226,6 +227,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     log,
     canRoute: () => offer.canRoute,
     callers: (head) => policies.current().callers(head),
+    editBody,
   });
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
   const view = createAdminView({
