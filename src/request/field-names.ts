@@ -2,19 +2,8 @@
 export const FIELD_NAMES = ['model', 'name', 'stream', 'options', 'keep_alive'] as const;
 export type FieldName = (typeof FIELD_NAMES)[number];
 
-export interface FieldMatch {
-  readonly field: FieldName;
-  /** Written as above, if perhaps escaped; otherwise only Go's decoder takes it for the field. */
-  readonly isExact: boolean;
-}
-
 const CODES = FIELD_NAMES.map((name) => Array.from(name, (character) => character.charCodeAt(0)));
 const LONGEST = Math.max(...FIELD_NAMES.map((name) => name.length));
-const MATCHES = FIELD_NAMES.map((field) => ({
-  exact: { field, isExact: true } satisfies FieldMatch,
-  variant: { field, isExact: false } satisfies FieldMatch,
-}));
-
 /** Nothing that folds to a letter of ours. */
 const OTHER = 0;
 /** Reused by every call; nothing is awaited while it is in use. */
@@ -24,10 +13,9 @@ const folded = new Uint8Array(LONGEST);
  * Which field a key names for Go's encoding/json: it prefers the exact name, then takes any spelling that is equal
  * under Unicode's simple case folding, where U+017F is an s and U+212A a k. The range is the key as written, valid JSON.
  */
-export function matchField(bytes: Uint8Array, start: number, end: number): FieldMatch | undefined {
+export function matchField(bytes: Uint8Array, start: number, end: number): FieldName | undefined {
   if (end - start > LONGEST * 6) return undefined; // even with every letter as \uXXXX
   let length = 0;
-  let isExact = true;
   let pos = start;
   while (pos < end) {
     if (length === LONGEST) return undefined;
@@ -35,15 +23,13 @@ export function matchField(bytes: Uint8Array, start: number, end: number): Field
     const code = characterCode(bytes, pos, size);
     const lower = foldToAscii(code);
     if (lower === OTHER) return undefined;
-    if (lower !== code) isExact = false;
     folded[length++] = lower;
     pos += size;
   }
-  const index = CODES.findIndex(
-    (codes) => codes.length === length && codes.every((code, i) => folded[i] === code),
-  );
-  const match = MATCHES[index];
-  return isExact ? match?.exact : match?.variant;
+  for (const [index, codes] of CODES.entries()) {
+    if (codes.length === length && codes.every((code, i) => folded[i] === code)) return FIELD_NAMES[index];
+  }
+  return undefined;
 }
 
 /** Whether a key, as written, spells an ASCII name exactly; escapes count as what they stand for. */

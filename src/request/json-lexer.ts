@@ -17,7 +17,7 @@ export interface JsonSink {
   value(bytes: Uint8Array, depth: number, kind: JsonKind, start: number, end: number): void;
   /** An object or array that was reported ends before `end`. */
   closed(bytes: Uint8Array, depth: number, end: number): void;
-  /** All text before `pos` was read and no string is open there. Called at the end of a slice. */
+  /** At the end of a slice: all tokens before `pos` were told of; a string may begin there. */
   passed(bytes: Uint8Array, pos: number): void;
 }
 
@@ -108,7 +108,7 @@ export class JsonLexer {
       }
     }
     this.#pos = pos;
-    if (this.#state !== STRING) this.#sink.passed(bytes, pos);
+    this.#sink.passed(bytes, this.#state === STRING ? this.#tokenStart : pos);
     if (pos < bytes.length) return false;
     if (this.#state !== DONE) throw invalidJson('unexpected end', pos);
     return true;

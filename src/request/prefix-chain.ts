@@ -1,5 +1,5 @@
 import { MAX_PREFIXES } from './limits.ts';
-import { finished, mixA, mixB, type StringDigest } from './string-digest.ts';
+import { finished, mixA } from './text-hash.ts';
 import type { PromptPrefix } from './types.ts';
 
 /** The first ones are kept whatever follows: a system prompt is what most conversations have in common. */
@@ -7,43 +7,36 @@ const KEPT_FIRST = 2;
 const KEPT_LAST = MAX_PREFIXES - KEPT_FIRST;
 const TURN = 0x7475726e;
 
-/** A hash that grows with what it reads. */
-class Chain {
-  a = 1;
-  b = 1;
-  bytes = 0;
-
-  add(digest: StringDigest, bytes: number): void {
-    this.a = mixA(this.a, digest.a);
-    this.b = mixB(this.b, digest.b);
-    this.bytes += bytes;
-  }
-}
-
 /**
  * Hashes of ever longer beginnings of a prompt: what the model reads first (system prompt, then tools), then turn by
  * turn. The parts may stand in any order in the document. Memory does not grow with the turns.
  */
 export class PrefixChain {
-  readonly #system = new Chain();
-  readonly #tools = new Chain();
-  #turns = new Chain();
+  #system = 1;
+  #tools = 1;
+  #baseBytes = 0;
+  #turns = 1;
+  #turnBytes = 0;
   /** Hash and bytes of the turns up to each end. */
   readonly #ends: { hash: number; bytes: number }[] = [];
   #ended = 0;
   #isOpen = false;
 
-  system(digest: StringDigest, bytes: number): void {
-    this.#system.add(digest, bytes);
+  /** Every text comes as its hash. */
+  system(hash: number, bytes: number): void {
+    this.#system = mixA(this.#system, hash);
+    this.#baseBytes += bytes;
   }
 
-  tools(digest: StringDigest, bytes: number): void {
-    this.#tools.add(digest, bytes);
+  tools(hash: number, bytes: number): void {
+    this.#tools = mixA(this.#tools, hash);
+    this.#baseBytes += bytes;
   }
 
   /** What was said of the turns so far does not count. */
   restartTurns(): void {
-    this.#turns = new Chain();
+    this.#turns = 1;
+    this.#turnBytes = 0;
     this.#ended = 0;
     this.#isOpen = false;
   }
@@ -53,31 +46,30 @@ export class PrefixChain {
     this.#isOpen = true;
   }
 
-  turn(digest: StringDigest, bytes: number): void {
-    this.#turns.add(digest, bytes);
+  turn(hash: number, bytes: number): void {
+    this.#turns = mixA(this.#turns, hash);
+    this.#turnBytes += bytes;
   }
 
   endTurn(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    const turns = this.#turns;
-    turns.a = mixA(turns.a, TURN);
-    turns.b = mixB(turns.b, TURN);
+    this.#turns = mixA(this.#turns, TURN);
     const count = this.#ended++;
     const slot = count < MAX_PREFIXES ? count : KEPT_FIRST + ((count - KEPT_FIRST) % KEPT_LAST);
     const end = this.#ends[slot];
-    if (end === undefined) this.#ends[slot] = { hash: turns.a ^ turns.b, bytes: turns.bytes };
+    if (end === undefined) this.#ends[slot] = { hash: this.#turns, bytes: this.#turnBytes };
     else {
-      end.hash = turns.a ^ turns.b;
-      end.bytes = turns.bytes;
+      end.hash = this.#turns;
+      end.bytes = this.#turnBytes;
     }
   }
 
   /** Shortest first, at most 16: the first two and the longest. */
   prefixes(): readonly PromptPrefix[] {
     this.endTurn();
-    const base = finished(this.#system.a ^ this.#system.b) ^ (this.#tools.a + this.#tools.b);
-    const baseBytes = this.#system.bytes + this.#tools.bytes;
+    const base = finished(this.#system) ^ this.#tools;
+    const baseBytes = this.#baseBytes;
     const found: PromptPrefix[] = [];
     if (baseBytes > 0) found.push({ hash: prefixHash(base, 0), bytes: baseBytes });
     const kept = Math.min(this.#ended, MAX_PREFIXES);

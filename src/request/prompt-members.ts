@@ -1,4 +1,3 @@
-import { NameTable } from './name-table.ts';
 import type { InferenceEndpoint } from './types.ts';
 
 /** Members at the top of a request that tell what the model reads, or are hints. Never refused. */
@@ -29,8 +28,6 @@ export type MemberRole =
   | 'context' // an earlier conversation, as tokens
   | 'max_tokens'
   | 'fallback_models';
-
-export const MEMBERS = new NameTable(MEMBER_NAMES);
 
 type Roles = readonly (MemberRole | undefined)[];
 

@@ -2,7 +2,8 @@ import type { JsonKind } from './json-lexer.ts';
 import { NameTable } from './name-table.ts';
 import { PrefixChain } from './prefix-chain.ts';
 import type { MemberRole } from './prompt-members.ts';
-import { StringDigest } from './string-digest.ts';
+import { isShort, type StringDigest } from './string-digest.ts';
+import { mixBytes } from './text-hash.ts';
 import type { InferenceEndpoint, PromptPrefix } from './types.ts';
 
 /** Keys inside messages that tell what a string is. */
@@ -15,7 +16,7 @@ const SOURCE = 4;
 const DATA = 5;
 const CACHE_CONTROL = 6;
 
-const DATA_SCHEME = Array.from('data:', (letter) => letter.charCodeAt(0));
+const DATA_SCHEME = new NameTable(['data:']);
 /** A message's own members stand at this depth. */
 const MESSAGE_DEPTH = 3;
 /** Tokens of an earlier conversation have no text here; so many bytes make a token in most languages. */
@@ -28,7 +29,7 @@ const MAX_TOKEN_DIGITS = 16;
 export class PromptReader {
   readonly #endpoint: InferenceEndpoint;
   readonly #chain = new PrefixChain();
-  readonly #token = new StringDigest();
+  readonly #digest: StringDigest;
   #role: MemberRole | undefined;
   #isArray = false;
   /** Which of INNER the last key inside a message was. */
@@ -43,8 +44,10 @@ export class PromptReader {
   #hasTurns = false;
   #wantsTools = false;
 
-  constructor(endpoint: InferenceEndpoint) {
+  /** `digest` holds what was found of each string that is not short, when it comes here. */
+  constructor(endpoint: InferenceEndpoint, digest: StringDigest) {
     this.#endpoint = endpoint;
+    this.#digest = digest;
   }
 
   get bytes(): number {
@@ -77,7 +80,7 @@ export class PromptReader {
   }
 
   /** A key below the top. */
-  key(bytes: Uint8Array, depth: number, start: number, end: number, digest: StringDigest): void {
+  key(bytes: Uint8Array, depth: number, start: number, end: number): void {
     if (this.#role === 'turns' || this.#role === 'system') {
       this.#inner = INNER.find(bytes, start, end);
       if (depth <= this.#sourceDepth) this.#sourceDepth = 0;
@@ -85,13 +88,12 @@ export class PromptReader {
       if (this.#inner === SOURCE) this.#sourceDepth = depth;
       else if (this.#inner === CACHE_CONTROL && this.#unreadDepth === 0) this.#unreadDepth = depth;
     } else if (this.#role === 'tools') {
-      this.#bytes += digest.length;
-      this.#chain.tools(digest, digest.length);
+      this.#readText(bytes, start, end);
     }
   }
 
   /** A member's own value. */
-  topValue(kind: JsonKind, digest: StringDigest): void {
+  topValue(bytes: Uint8Array, kind: JsonKind, start: number, end: number): void {
     this.#isArray = kind === 'array';
     this.#inner = -1;
     this.#sourceDepth = 0;
@@ -99,7 +101,7 @@ export class PromptReader {
     switch (this.#role) {
       case 'prompt':
         // Go leaves a text as it is where null follows.
-        if (kind !== 'null') this.#hasPrompt = kind !== 'string' || digest.length > 0;
+        if (kind !== 'null') this.#hasPrompt = kind !== 'string' || end > start;
         break;
       case 'turns':
         this.#hasTurns = kind !== 'array' && kind !== 'null';
@@ -110,27 +112,19 @@ export class PromptReader {
         this.#wantsTools = false;
         break;
     }
-    if (kind === 'string') this.#readText(digest);
+    if (kind === 'string') this.#readText(bytes, start, end);
   }
 
   /** A string anywhere below the top, or any value directly inside a member. */
-  innerValue(
-    bytes: Uint8Array,
-    depth: number,
-    kind: JsonKind,
-    start: number,
-    end: number,
-    digest: StringDigest,
-  ) {
+  innerValue(bytes: Uint8Array, depth: number, kind: JsonKind, start: number, end: number): void {
     if (depth === 2) this.#element(bytes, kind, start, end);
     if (kind !== 'string') return;
     if (this.#role === 'turns' && this.#isImage(bytes, depth, start)) {
       this.#images++;
-      this.#chain.turn(digest, 0);
+      this.#chain.turn(this.#hashOf(bytes, start, end), 0);
       return;
     }
-    if (this.#isSkipped(depth)) return;
-    this.#readText(digest);
+    if (!this.#isSkipped(depth)) this.#readText(bytes, start, end);
   }
 
   #element(bytes: Uint8Array, kind: JsonKind, start: number, end: number): void {
@@ -155,16 +149,17 @@ export class PromptReader {
     }
   }
 
-  #readText(digest: StringDigest): void {
+  #readText(bytes: Uint8Array, start: number, end: number): void {
+    const length = isShort(start, end) ? end - start : this.#digest.length;
     switch (this.#role) {
       case 'system':
-        this.#chain.system(digest, digest.length);
+        this.#chain.system(this.#hashOf(bytes, start, end), length);
         break;
       case 'tools':
-        this.#chain.tools(digest, digest.length);
+        this.#chain.tools(this.#hashOf(bytes, start, end), length);
         break;
       case 'turns':
-        this.#chain.turn(digest, digest.length);
+        this.#chain.turn(this.#hashOf(bytes, start, end), length);
         break;
       case 'prompt':
       case 'text':
@@ -172,13 +167,16 @@ export class PromptReader {
       default:
         return;
     }
-    this.#bytes += digest.length;
+    this.#bytes += length;
+  }
+
+  #hashOf(bytes: Uint8Array, start: number, end: number): number {
+    return isShort(start, end) ? mixBytes(0, bytes, start, end) : this.#digest.a;
   }
 
   #readToken(bytes: Uint8Array, start: number, end: number): void {
     if (this.#tokens++ % TOKENS_PER_PREFIX === 0) this.#chain.beginTurn();
-    this.#token.read(bytes, start, end);
-    this.#chain.turn(this.#token, BYTES_PER_TOKEN);
+    this.#chain.turn(mixBytes(0, bytes, start, end), BYTES_PER_TOKEN);
     this.#bytes += BYTES_PER_TOKEN;
   }
 
@@ -188,9 +186,7 @@ export class PromptReader {
         return this.#endpoint.family === 'ollama' && depth === MESSAGE_DEPTH + 1;
       case URL:
       case IMAGE_URL:
-        return (
-          this.#endpoint.family === 'openai' && DATA_SCHEME.every((code, i) => bytes[start + i] === code)
-        );
+        return this.#endpoint.family === 'openai' && DATA_SCHEME.find(bytes, start, start + 5) === 0;
       case DATA:
         return this.#endpoint.family === 'anthropic' && this.#sourceDepth === depth - 1;
       default:

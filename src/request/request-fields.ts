@@ -1,14 +1,14 @@
 import { RouterError } from './errors.ts';
-import { type FieldName, matchField } from './field-names.ts';
+import { FIELD_NAMES, type FieldName, matchField } from './field-names.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { JsonKind, JsonSink } from './json-lexer.ts';
 import { numberStay, textStay, unloadsAfter } from './keep-alive.ts';
 import { MAX_FALLBACK_MODELS, MAX_VALUE_BYTES, MAX_WRITTEN_NAME_BYTES } from './limits.ts';
 import { parseModelName } from './model-name.ts';
 import { NameTable } from './name-table.ts';
-import { MEMBERS, type MemberRole, memberRoles } from './prompt-members.ts';
+import { MEMBER_NAMES, type MemberRole, memberRoles } from './prompt-members.ts';
 import { PromptReader } from './prompt-reader.ts';
-import { StringDigest } from './string-digest.ts';
+import { isShort, StringDigest } from './string-digest.ts';
 import { stringValue } from './string-value.ts';
 import type { InferenceEndpoint, KeepAlive, ModelName, RouteRequest } from './types.ts';
 
@@ -32,6 +32,7 @@ export const RUNNER_OPTIONS = [
   'vocab_only',
   'logits_all',
 ] as const;
+const TOP_NAMES = new NameTable([...MEMBER_NAMES, ...FIELD_NAMES]);
 const OPTIONS = new NameTable([...RUNNER_OPTIONS, 'num_ctx', 'num_predict']);
 const NUM_CTX = RUNNER_OPTIONS.length;
 const NUM_PREDICT = NUM_CTX + 1;
@@ -46,7 +47,8 @@ export class RequestFields implements JsonSink {
   readonly #endpoint: InferenceEndpoint;
   readonly #roles: readonly (MemberRole | undefined)[];
   readonly #looksCut: LooksCut | undefined;
-  readonly #seen = new Set<FieldName>();
+  /** One bit for each of TOP_NAMES. */
+  #seen = 0;
   readonly #digest = new StringDigest();
   readonly #fingerprint = new Fingerprint();
   readonly #prompt: PromptReader;
@@ -69,7 +71,7 @@ export class RequestFields implements JsonSink {
     this.#endpoint = endpoint;
     this.#roles = memberRoles(endpoint);
     this.#looksCut = looksCut;
-    this.#prompt = new PromptReader(endpoint);
+    this.#prompt = new PromptReader(endpoint, this.#digest);
   }
 
   /** A string that matters may lack its middle, so nothing here can be trusted. */
@@ -78,15 +80,15 @@ export class RequestFields implements JsonSink {
   }
 
   key(bytes: Uint8Array, depth: number, start: number, end: number): void {
-    this.#read(bytes, start, end);
+    if (!isShort(start, end)) this.#read(bytes, start, end);
     if (depth === 1) this.#beginMember(bytes, start, end);
     else if (this.#field === 'options') {
       if (depth === 2) this.#option = OPTIONS.findEscaped(bytes, start, end);
-    } else if (this.#role !== undefined) this.#prompt.key(bytes, depth, start, end, this.#digest);
+    } else if (this.#role !== undefined) this.#prompt.key(bytes, depth, start, end);
   }
 
   value(bytes: Uint8Array, depth: number, kind: JsonKind, start: number, end: number): void {
-    if (kind === 'string') this.#read(bytes, start, end);
+    if (kind === 'string' && !isShort(start, end)) this.#read(bytes, start, end);
     if (depth === 0) return;
     if (depth === 1) {
       if (this.#field !== undefined) this.#readMember(bytes, kind, start, end);
@@ -96,7 +98,7 @@ export class RequestFields implements JsonSink {
     } else if (this.#role === 'fallback_models') {
       if (depth === 2) this.#readFallback(bytes, kind, start, end);
     } else if (this.#role !== undefined) {
-      this.#prompt.innerValue(bytes, depth, kind, start, end, this.#digest);
+      this.#prompt.innerValue(bytes, depth, kind, start, end);
     }
   }
 
@@ -146,20 +148,23 @@ export class RequestFields implements JsonSink {
   }
 
   #beginMember(bytes: Uint8Array, start: number, end: number): void {
-    const member = MEMBERS.findEscaped(bytes, start, end);
-    this.#role = this.#roles[member];
-    this.#field = member < 0 ? this.#fieldOf(bytes, start, end) : undefined;
+    const name = TOP_NAMES.findEscaped(bytes, start, end);
+    this.#role = this.#roles[name];
+    this.#field =
+      name < MEMBER_NAMES.length && name >= 0 ? undefined : this.#fieldOf(name, bytes, start, end);
     this.#option = NO_OPTION;
     this.#prompt.member(this.#role);
   }
 
-  #fieldOf(bytes: Uint8Array, start: number, end: number): FieldName | undefined {
-    const match = matchField(bytes, start, end);
-    if (match === undefined || !this.#matters(match.field)) return undefined;
-    if (!match.isExact) throw ambiguous(`the key "${match.field}" must be in lower case`);
-    if (this.#seen.has(match.field)) throw ambiguous(`the key "${match.field}" must not be repeated`);
-    this.#seen.add(match.field);
-    return match.field;
+  /** `name`: index in TOP_NAMES; where it is not there, it may be another spelling of a field. */
+  #fieldOf(name: number, bytes: Uint8Array, start: number, end: number): FieldName | undefined {
+    const field = name < 0 ? matchField(bytes, start, end) : FIELD_NAMES[name - MEMBER_NAMES.length];
+    if (field === undefined || !this.#matters(field)) return undefined;
+    if (name < 0) throw ambiguous(`the key "${field}" must be in lower case`);
+    const bit = 1 << name;
+    if ((this.#seen & bit) !== 0) throw ambiguous(`the key "${field}" must not be repeated`);
+    this.#seen |= bit;
+    return field;
   }
 
   #matters(field: FieldName): boolean {
@@ -195,7 +200,7 @@ export class RequestFields implements JsonSink {
         if (kind !== 'array' && kind !== 'null') throw notFallbacks();
         break;
       default:
-        this.#prompt.topValue(kind, this.#digest);
+        this.#prompt.topValue(bytes, kind, start, end);
     }
   }
 
