@@ -1,0 +1,76 @@
+import { afterEach, expect, it } from 'vitest';
+import { realEnvoy } from '../support/envoy.ts';
+import { post } from '../support/http-client.ts';
+import { describeReal } from '../support/require-real.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { type Arena, closeArenas, MODEL, startArena } from './faults/arena.ts';
+
+const WORD = 'xyzzy';
+const GENERATE = '/api/generate';
+const CHAT = '/v1/chat/completions';
+
+function prompt(text: string): Record<string, unknown> {
+  return { model: MODEL, prompt: text, stream: true, options: { num_predict: 4 } };
+}
+
+/** Ten nodes, each of which dies of the word and is back in a moment: being down does not keep the next request away. */
+async function tenNodes(): Promise<Arena> {
+  const arena = await startArena({ count: 10 });
+  for (const node of arena.fleet.nodes) node.addFault({ kind: 'query_of_death', word: WORD, downMs: 200 });
+  await arena.countFromHere();
+  return arena;
+}
+
+/** The reports of failed attempts come within milliseconds of the answer. */
+async function untilRefused(arena: Arena): Promise<void> {
+  await waitFor(
+    'the body to be refused',
+    async () => (await arena.warmpath.status()).guard.refusedBodies === 1,
+  );
+}
+
+describeReal(await realEnvoy(), 'a request that kills the node that runs it', () => {
+  afterEach(closeArenas);
+
+  it('F57: kills two of ten nodes at most and is then refused, while other requests are served', async () => {
+    const arena = await tenNodes();
+    const first = await post(arena.url + GENERATE, prompt(`say ${WORD}`));
+    expect(first.status).toBeGreaterThanOrEqual(500);
+    await untilRefused(arena);
+    expect(arena.fleet.inference).toHaveLength(2);
+    for (let i = 0; i < 10; i += 1) {
+      const again = await post(arena.url + GENERATE, prompt(`say ${WORD}`));
+      expect(again.status).toBe(502);
+      expect(again.headers['x-warmpath-error']).toBe('query_of_death');
+      expect(again.json()).toEqual({ error: expect.stringContaining('as if it crashed them') });
+    }
+    expect(arena.fleet.inference).toHaveLength(2);
+    expect(await arena.warmpath.metric('warmpath_query_of_death_refusals_total')).toBe(10);
+    expect((await post(arena.url + GENERATE, prompt('say hello'))).status).toBe(200);
+    expect(arena.warmpath.output).not.toContain(WORD);
+  });
+
+  it('F57: is refused in the shape of OpenAI’s API there', async () => {
+    const arena = await tenNodes();
+    const body = { model: MODEL, messages: [{ role: 'user', content: WORD }] };
+    await post(arena.url + CHAT, body);
+    await untilRefused(arena);
+    const again = await post(arena.url + CHAT, body);
+    expect(again.status).toBe(502);
+    expect(again.json()).toMatchObject({ error: { type: 'api_error', code: 'query_of_death' } });
+  });
+
+  it('F57: a node that is restarted condemns nobody', async () => {
+    const arena = await tenNodes();
+    const slow = { ...prompt('count slowly'), options: { num_predict: 2_000 } };
+    const running = Array.from({ length: 10 }, () => post(arena.url + GENERATE, slow));
+    await waitFor(
+      'all to run',
+      () => arena.fleet.nodes.some((node) => node.stats().running > 0) && arena.fleet.inference.length === 10,
+    );
+    arena.fleet.nodes.find((node) => node.stats().running > 0)?.kill({ downMs: 200 });
+    await Promise.all(running);
+    expect((await arena.warmpath.status()).guard).toEqual({ refusals: 0, refusedBodies: 0 });
+    expect((await post(arena.url + GENERATE, { ...slow, options: { num_predict: 4 } })).status).toBe(200);
+  });
+});
