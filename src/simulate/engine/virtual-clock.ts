@@ -47,10 +47,9 @@ export class VirtualClock implements Clock {
   run(isOver: () => boolean, untilMs: number = Number.POSITIVE_INFINITY): void {
     while (!isOver()) {
       const event = this.#heap.pop();
-      if (event === undefined) return;
-      if (event.due > untilMs) {
-        this.#heap.push(event);
-        this.#now = untilMs;
+      if (event === undefined || event.due > untilMs) {
+        if (event !== undefined) this.#heap.push(event);
+        if (untilMs < Number.POSITIVE_INFINITY) this.#now = Math.max(this.#now, untilMs);
         return;
       }
       this.#now = event.due;
