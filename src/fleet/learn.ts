@@ -17,8 +17,6 @@ const MAX_RATE = 100 * 1024 ** 3;
 /** A load may contain a wait for other requests to end, so fast ones tell more of the disk than slow ones. */
 const FASTER_WEIGHT = 0.5;
 const SLOWER_WEIGHT = 0.2;
-const SERVICE_WEIGHT = 0.2;
-const MAX_MODELS = 256;
 
 /** What one served request teaches of its node. `now`: monotonic ms. */
 export function learn(node: NodeRecord, model: ModelKey, service: ServiceTimes, now: number): Learnt {
@@ -54,7 +52,6 @@ export function learn(node: NodeRecord, model: ModelKey, service: ServiceTimes, 
     ...learnt,
     ...probesAfter(learnt, lesson, now),
     figures,
-    serviceMs: serviceAfter(learnt.serviceMs, model, samples),
     slots: lesson.trial === undefined ? learnt.slots : mostSlots(figures),
     loadBytesPerSecond: loadRateAfter(learnt.loadBytesPerSecond, sizeBytes, samples),
   };
@@ -97,19 +94,6 @@ function defaultContextAfter(
   if (numCtx !== undefined || !wasWarm || loadMs === undefined || loadMs > WARM_LOAD_MS)
     return known?.defaultContext;
   return node.resident.get(model)?.contextLength ?? known?.defaultContext;
-}
-
-function serviceAfter(known: Learnt['serviceMs'], model: ModelKey, { heldMs }: Samples): Learnt['serviceMs'] {
-  if (heldMs === undefined) return known;
-  const before = known.get(model);
-  const changed = new Map(known);
-  changed.delete(model);
-  changed.set(model, before === undefined ? heldMs.value : before + (heldMs.value - before) * SERVICE_WEIGHT);
-  for (const oldest of changed.keys()) {
-    if (changed.size <= MAX_MODELS) break;
-    changed.delete(oldest);
-  }
-  return changed;
 }
 
 function loadRateAfter(

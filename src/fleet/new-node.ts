@@ -28,7 +28,6 @@ export function newNode(spec: NodeSpec, now: number): NodeRecord {
       probeSlotsAt: 0,
       failedProbes: 0,
       loadBytesPerSecond: undefined,
-      serviceMs: new Map(),
       maxVramSeenBytes: 0,
     },
     gpu: {},

@@ -107,7 +107,6 @@ export function withLearntFigures(node: NodeRecord, figures: Partial<Learnt>): N
       figures: new Map([...(figures.figures ?? []), ...learnt.figures]),
       slots: learnt.slots > 1 ? learnt.slots : (figures.slots ?? learnt.slots),
       loadBytesPerSecond: learnt.loadBytesPerSecond ?? figures.loadBytesPerSecond,
-      serviceMs: new Map([...(figures.serviceMs ?? []), ...learnt.serviceMs]),
       maxVramSeenBytes: Math.max(learnt.maxVramSeenBytes, figures.maxVramSeenBytes ?? 0),
       vramCeilingBytes: learnt.vramCeilingBytes ?? figures.vramCeilingBytes,
     },

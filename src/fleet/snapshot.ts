@@ -82,7 +82,6 @@ export function viewOf(node: NodeRecord, params: FleetParams, now: number): Node
     vramUsedBytes: vram.usedBytes,
     maxVramSeenBytes: learnt.maxVramSeenBytes,
     loadBytesPerSecond: learnt.loadBytesPerSecond,
-    serviceMs: learnt.serviceMs,
     figures: learnt.figures,
     probeSlotsAt: slots.source === 'learnt' ? learnt.probeSlotsAt : Number.POSITIVE_INFINITY,
     residentAt: seenAt.resident,

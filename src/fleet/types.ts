@@ -184,6 +184,8 @@ export type Observation =
       readonly reason: FailureReason;
       /** Seconds the node asked us to wait (Retry-After), if it did. */
       readonly retryAfterMs: number | undefined;
+      /** Of the request's body, where the failure may be its fault: see QueryGuard. */
+      readonly fingerprint?: string | undefined;
     }
   | { readonly kind: 'attempt_served'; readonly model: ModelKey; readonly service: ServiceTimes };
 
@@ -323,8 +325,6 @@ export interface Learnt {
   readonly slots: number;
   /** Bytes of weights loaded per second; undefined before the first load seen. */
   readonly loadBytesPerSecond: number | undefined;
-  /** Smoothed duration of a whole request, ms, by model. */
-  readonly serviceMs: ReadonlyMap<ModelKey, number>;
   /** Largest VRAM use ever seen, bytes: what certainly fits. */
   readonly maxVramSeenBytes: number;
   /** What did not fit: loading it drove another model out. Undefined before that was seen. */
@@ -394,7 +394,6 @@ export interface NodeView {
   readonly vramUsedBytes: number;
   readonly maxVramSeenBytes: number;
   readonly loadBytesPerSecond: number | undefined;
-  readonly serviceMs: ReadonlyMap<ModelKey, number>;
   readonly figures: FiguresByModel;
   readonly probeSlotsAt: number;
   /** Monotonic ms of the last good /api/ps; undefined before the first. */

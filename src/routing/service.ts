@@ -109,8 +109,7 @@ export function usualLoadSeconds(
 export function usualHeldSeconds(node: NodeView, key: ModelKey, params: RoutingParams): number {
   const seen = node.figures.get(anyContextKey(key))?.heldMs;
   if (seen !== undefined && seen.value > 0) return seen.value / 1000;
-  const ms = node.serviceMs.get(key);
-  return ms !== undefined && ms > 0 ? ms / 1000 : params.defaultServiceSeconds / weightOf(node);
+  return params.defaultServiceSeconds / weightOf(node);
 }
 
 /** A weight that makes no sense counts as the usual one. */

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { NO_FIGURES } from '../../fleet/figures.ts';
+import { anyContextKey } from '../../fleet/figures-key.ts';
 import { MAX_FIGURES } from '../../fleet/learn.ts';
 import { MAX_BESIDE } from '../../fleet/learn-samples.ts';
 import { MAX_SLOTS } from '../../fleet/learn-slots.ts';
-import type { Estimate, FiguresByModel, ModelFigures } from '../../fleet/types.ts';
+import type { Estimate, FiguresByModel, ModelFigures, ModelKey } from '../../fleet/types.ts';
 
 /** Of one node; with fewer the document stays far below the store's limit whatever the models are called. */
 const MAX_SAVED = Math.min(256, MAX_FIGURES);
@@ -75,6 +77,20 @@ export function readFigures(document: z.output<typeof figuresDocument>, now: num
       },
     ]),
   );
+}
+
+/** What earlier versions wrote: how long requests took, as one sample each. `at`: Unix ms, or no number. */
+export function earlierFigures(
+  serviceMs: readonly (readonly [ModelKey, number])[],
+  at: number,
+): FiguresByModel {
+  const figures = new Map<string, ModelFigures>();
+  for (const [model, ms] of serviceMs) {
+    if (!(ms > 0)) continue;
+    const heldMs = { value: ms, spread: ms / 2, weight: 1, at: Number.isFinite(at) ? Math.max(0, at) : 0 };
+    figures.set(anyContextKey(model), { ...NO_FIGURES, heldMs });
+  }
+  return figures;
 }
 
 /** Four digits are more than any of them is worth. */

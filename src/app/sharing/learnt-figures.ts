@@ -5,7 +5,7 @@ import type { Store } from '../../store/contract.ts';
 import type { Fleet } from '../fleet.ts';
 import { formatOrigin } from '../host-port.ts';
 import type { Clock } from '../ports.ts';
-import { figuresDocument, readFigures, writeFigures } from './figures-document.ts';
+import { earlierFigures, figuresDocument, readFigures, writeFigures } from './figures-document.ts';
 import { bytes, maybe, modelKey, ms } from './shared-schema.ts';
 
 /** Every answer teaches something: often enough that little is lost with a process. */
@@ -28,11 +28,14 @@ const figuresSchema = z.object({
       .min(1)
       .max(2 ** 50),
   ),
-  serviceMs: z.array(z.tuple([modelKey, ms])).max(MAX_MODELS),
   maxVramSeenBytes: bytes,
   vramCeilingBytes: maybe(bytes),
-  /** Earlier versions did not have them. */
   figures: figuresDocument.default([]),
+  /** What earlier versions knew of models: how long their requests took. */
+  serviceMs: z
+    .array(z.tuple([modelKey, ms]))
+    .max(MAX_MODELS)
+    .default([]),
 });
 
 export interface LearntFiguresOptions {
@@ -68,8 +71,10 @@ export class LearntFigures {
         formatOrigin(record.spec.url) === url
           ? withLearntFigures(record, {
               ...others,
-              serviceMs: new Map(serviceMs),
-              figures: readFigures(figures, clock.date().getTime()),
+              figures: new Map([
+                ...earlierFigures(serviceMs, Date.parse(savedAt)),
+                ...readFigures(figures, clock.date().getTime()),
+              ]),
             })
           : record,
       );
@@ -108,7 +113,6 @@ export class LearntFigures {
         savedAt: clock.date().toISOString(),
         slots: learnt.slots,
         loadBytesPerSecond: learnt.loadBytesPerSecond,
-        serviceMs: [...learnt.serviceMs],
         maxVramSeenBytes: learnt.maxVramSeenBytes,
         vramCeilingBytes: learnt.vramCeilingBytes,
         figures: writeFigures(learnt.figures),

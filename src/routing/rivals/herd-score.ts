@@ -97,9 +97,7 @@ function memoryFit(node: NodeView, model: ModelKey): number {
 function answerSeconds(node: NodeView, model: ModelKey, sizeGb: number): number {
   const held = node.figures.get(model)?.heldMs;
   // Of a bell curve, a quarter lies more than 0.85 mean deviations above its middle.
-  if (held !== undefined) return (held.value + 0.85 * held.spread) / 1000;
-  const served = node.serviceMs.get(model);
-  return served === undefined ? Math.max(1, sizeGb) : served / 1000;
+  return held === undefined ? Math.max(1, sizeGb) : (held.value + 0.85 * held.spread) / 1000;
 }
 
 /** Large models to large machines, small ones to small machines. */

@@ -76,3 +76,37 @@ describe('an observation that says what is known', () => {
     expect(node.failed('model_missing', 'never heard of').record).toBe(before);
   });
 });
+
+describe('what a model can do', () => {
+  const seen = () =>
+    new NodeLife().tagged(onDisk('a'), onDisk('copy', { digest: 'digest of a' }), onDisk('b'));
+  const told = {
+    kind: 'capabilities',
+    digest: 'digest of a',
+    capabilities: ['tools'],
+    trainedContext: 8_192,
+  } as const;
+
+  it('is known of every name with its digest, and stays known over tag lists', () => {
+    const node = seen()
+      .see(told)
+      .tagged(onDisk('a'), onDisk('new', { digest: 'digest of a' }), onDisk('b'));
+    expect(node.record.models.get('a')).toMatchObject({ capabilities: ['tools'], trainedContext: 8_192 });
+    expect(node.record.models.get('new')?.capabilities).toEqual(['tools']);
+    expect(node.record.models.get('b')?.capabilities).toBeUndefined();
+  });
+
+  it('is asked anew of a model that was replaced under its name', () => {
+    const node = seen()
+      .see(told)
+      .tagged(onDisk('a', { digest: 'another' }));
+    expect(node.record.models.get('a')?.capabilities).toBeUndefined();
+  });
+
+  it('changes nothing when it is told again, or of nobody', () => {
+    const node = seen().see(told);
+    const before = node.record;
+    expect(node.see(told).record).toBe(before);
+    expect(node.see({ ...told, digest: 'nobody' }).record).toBe(before);
+  });
+});

@@ -46,7 +46,6 @@ export function node(id: string, fields: NodeFields = {}): NodeView {
     vramUsedBytes: warm.reduce((sum, { vramBytes }) => sum + vramBytes, 0),
     maxVramSeenBytes: 0,
     loadBytesPerSecond: undefined,
-    serviceMs: new Map(),
     figures: new Map(),
     probeSlotsAt: Number.POSITIVE_INFINITY,
     residentAt: NOW,

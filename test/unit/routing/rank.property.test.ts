@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { NodeView } from '../../../src/fleet/types.ts';
+import { NO_FIGURES } from '../../../src/fleet/figures.ts';
+import { anyContextKey } from '../../../src/fleet/figures-key.ts';
+import type { FiguresByModel, NodeView } from '../../../src/fleet/types.ts';
 import { RouterError } from '../../../src/request/errors.ts';
 import { rejectReason } from '../../../src/routing/filters.ts';
 import { DEFAULT_ROUTING as P } from '../../../src/routing/params.ts';
@@ -18,6 +20,13 @@ import {
   situation,
   snapshot,
 } from './builders.ts';
+
+function held(ms: number | undefined): FiguresByModel {
+  if (ms === undefined) return new Map();
+  return new Map([
+    [anyContextKey(MODEL), { ...NO_FIGURES, heldMs: { value: ms, spread: 0, weight: 5, at: 0 } }],
+  ]);
+}
 
 /** What a lying node could make of its figures, and what a sane one reports. */
 const figure = (max: number): fc.Arbitrary<number> =>
@@ -48,7 +57,7 @@ const view = (index: number, sane: boolean): fc.Arbitrary<NodeView> => {
       vram: fc.option(number(80 * GIB), { nil: undefined }),
       size: number(80 * GIB),
       rate: fc.option(number(10 * GIB), { nil: undefined }),
-      service: fc.option(number(60_000), { nil: undefined }),
+      heldMs: fc.option(number(60_000), { nil: undefined }),
       seen: fc.boolean(),
     })
     .map((f) =>
@@ -69,7 +78,7 @@ const view = (index: number, sane: boolean): fc.Arbitrary<NodeView> => {
         busyUntil: f.busyUntil,
         vramTotalBytes: f.vram,
         loadBytesPerSecond: f.rate,
-        serviceMs: new Map(f.service === undefined ? [] : [[MODEL, f.service]]),
+        figures: held(f.heldMs),
         residentAt: f.seen ? NOW - 1_000 : undefined,
         tagsAt: f.seen || f.knows ? NOW - 1_000 : undefined,
       }),

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { Fleet } from '../../../../src/app/fleet.ts';
+import { figuresDocument, writeFigures } from '../../../../src/app/sharing/figures-document.ts';
 import { LearntFigures } from '../../../../src/app/sharing/learnt-figures.ts';
 import { SharedFacts } from '../../../../src/app/sharing/shared-facts.ts';
+import { anyContextKey } from '../../../../src/fleet/figures-key.ts';
 import { DEFAULT_HEALTH } from '../../../../src/fleet/params.ts';
-import type { NodeSpec } from '../../../../src/fleet/types.ts';
+import type { NodeSpec, Observation, ServiceTimes } from '../../../../src/fleet/types.ts';
+import { MAX_VALUE_BYTES } from '../../../../src/store/limits.ts';
 import { MemoryStore } from '../../../../src/store/memory.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-import { onDisk, resident, spec } from '../../fleet/builders.ts';
+import { NodeLife, onDisk, resident, service, spec } from '../../fleet/builders.ts';
 import { FlakyStore } from './flaky-store.ts';
 
 const MODEL = 'alpha:latest';
@@ -122,22 +125,23 @@ describe('facts of nodes', () => {
 });
 
 describe('what was learnt of nodes', () => {
+  const served = (fields: Partial<ServiceTimes> = {}): Observation => ({
+    kind: 'attempt_served',
+    model: MODEL,
+    service: service({ endedAt: Date.parse('2026-05-01T00:00:00Z'), ...fields }),
+  });
+
   it('outlives the process, and the figures of this one come first', async () => {
-    const clock = new FakeClock();
+    const clock = new FakeClock({ date: new Date('2026-05-01T00:01:00Z') });
     const store = new MemoryStore(clock);
     const before = replica(store, clock);
     const stop = new AbortController();
     const running = before.learnt.run(stop.signal);
-    before.fleet.restore('n1', (record) => ({
-      ...record,
-      learnt: {
-        ...record.learnt,
-        slots: 4,
-        loadBytesPerSecond: 2e9,
-        serviceMs: new Map([[MODEL, 800]]),
-        maxVramSeenBytes: 7e9,
-      },
-    }));
+    before.fleet.observe('n1', { kind: 'tags', models: [onDisk(MODEL)], rttMs: 2 });
+    before.fleet.observe('n1', { kind: 'resident', models: [resident(MODEL)], rttMs: 2 });
+    before.fleet.observe('n1', served({ wasWarm: false, loadMs: 4_000 }));
+    for (let i = 1; i < 4; i += 1)
+      before.fleet.observe('n1', served({ concurrency: i + 1, servedBeside: i, promptBytes: 80 }));
     stop.abort();
     await running;
     const after = replica(store, clock);
@@ -145,16 +149,77 @@ describe('what was learnt of nodes', () => {
       ...record,
       learnt: { ...record.learnt, maxVramSeenBytes: 9e9 },
     }));
+    after.fleet.observe('n1', served({ numCtx: 65_536 }));
+    const own = after.record()?.learnt.figures;
     await after.learnt.load();
-    expect(after.record()?.learnt).toMatchObject({
-      slots: 4,
-      loadBytesPerSecond: 2e9,
-      serviceMs: new Map([[MODEL, 800]]),
-      maxVramSeenBytes: 9e9,
-    });
+    const { learnt } = before.record() ?? {};
+    const { learnt: loaded } = after.record() ?? {};
+    expect(loaded).toMatchObject({ slots: 4, maxVramSeenBytes: 9e9 });
+    expect(loaded?.loadBytesPerSecond).toBe(learnt?.loadBytesPerSecond);
+    expect(loaded?.figures.get(MODEL)).toMatchObject({ slots: 4, defaultContext: 4_096 });
+    expect(loaded?.figures.get(MODEL)?.loadMs?.value).toBe(4_000);
+    expect(loaded?.figures.get(MODEL)?.answerRates.map((rate) => rate?.value)).toEqual(
+      learnt?.figures.get(MODEL)?.answerRates.map((rate) => rate?.value),
+    );
+    const [bucket] = [...(own?.keys() ?? [])].slice(-1);
+    expect(loaded?.figures.get(bucket ?? '')).toEqual(own?.get(bucket ?? ''));
     const moved = replica(store, clock, [spec('n1', { url: { scheme: 'http', host: '10.0.0.9', port: 1 } })]);
     await moved.learnt.load();
-    expect(moved.record()?.learnt.slots).toBe(1);
+    expect(moved.record()?.learnt).toMatchObject({ slots: 1, figures: new Map() });
+  });
+
+  it('of earlier versions still counts', async () => {
+    const clock = new FakeClock();
+    const store = new MemoryStore(clock);
+    await store.putDocument('learnt', 'n1', {
+      url: 'http://10.0.0.1:11434',
+      savedAt: '2026-01-01T00:00:00Z',
+      slots: 2,
+      loadBytesPerSecond: 2e9,
+      serviceMs: [[MODEL, 800]],
+      maxVramSeenBytes: 7e9,
+    });
+    const late = replica(store, clock);
+    await late.learnt.load();
+    expect(late.record()?.learnt).toMatchObject({ slots: 2, loadBytesPerSecond: 2e9, maxVramSeenBytes: 7e9 });
+    expect(late.record()?.learnt.figures.get(anyContextKey(MODEL))?.heldMs).toMatchObject({
+      value: 800,
+      weight: 1,
+    });
+  });
+
+  it('F46: is bounded, from the future no longer than now, and ignored where it is not what we write', async () => {
+    const clock = new FakeClock({ date: new Date('2026-05-01T00:00:00Z') });
+    const store = new MemoryStore(clock);
+    const known = {
+      url: 'http://10.0.0.1:11434',
+      savedAt: '2026-01-01T00:00:00Z',
+      slots: 1,
+      maxVramSeenBytes: 0,
+    };
+    const heldMs = [800, 1, 5, 9e14];
+    await store.putDocument('learnt', 'n1', {
+      ...known,
+      figures: [{ key: MODEL, heldMs, promptRate: [0, 0, 5, 0] }],
+    });
+    await store.putDocument('learnt', 'n2', { ...known, figures: [{ key: MODEL, heldMs: [-1, 1, 5, 0] }] });
+    const late = replica(store, clock);
+    await late.learnt.load();
+    const figures = late.record()?.learnt.figures.get(MODEL);
+    expect(figures?.heldMs?.at).toBe(Date.parse('2026-05-01T00:00:00Z'));
+    expect(figures?.promptRate).toBeUndefined();
+    expect(late.record('n2')?.learnt.figures.size).toBe(0);
+  });
+
+  it('of a node with many models with long names stays small enough to be stored', () => {
+    const node = new NodeLife();
+    for (let i = 0; i < 300; i += 1) {
+      for (let beside = 0; beside < 16; beside += 1)
+        node.served({ concurrency: beside + 1, servedBeside: beside }, `${'m'.repeat(500)}${i}:latest`);
+    }
+    const document = writeFigures(node.record.learnt.figures);
+    expect(figuresDocument.safeParse(JSON.parse(JSON.stringify(document))).success).toBe(true);
+    expect(JSON.stringify(document).length).toBeLessThan(MAX_VALUE_BYTES / 2);
   });
 
   it('is written when it has changed, and not again and again', async () => {

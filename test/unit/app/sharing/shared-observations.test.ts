@@ -83,6 +83,43 @@ describe('what one replica sees of a node', () => {
     expect(b.polled).toContain('n1 by a');
   });
 
+  it('includes what a request was like and what a model can do', async () => {
+    const { clock, a, b } = two();
+    const service: ServiceTimes = {
+      ...SERVICE,
+      isWork: true,
+      numCtx: 8_192,
+      promptBytes: 900,
+      cachedBytes: 0,
+      servedBeside: 0,
+      besideOthers: 0,
+      endedAt: 1.8e12,
+      promptTokens: 200,
+      prefixes: [{ hash: 12_345, bytes: 700 }],
+    };
+    a.observations.observe('n1', TAGS);
+    a.observations.observe('n1', { kind: 'attempt_served', model: MODEL, service });
+    const digest = onDisk(MODEL).digest;
+    a.observations.observe('n1', {
+      kind: 'capabilities',
+      digest,
+      capabilities: ['vision'],
+      trainedContext: 8_192,
+    });
+    await clock.advance(50);
+    expect(b.record().learnt).toEqual(a.record().learnt);
+    expect(b.heard.find(([, { kind }]) => kind === 'attempt_served')?.[1]).toEqual({
+      kind: 'attempt_served',
+      model: MODEL,
+      service,
+    });
+    expect(b.record().models.get(MODEL)).toMatchObject({ capabilities: ['vision'], trainedContext: 8_192 });
+    // A later look at the list, which says nothing of that, changes nothing.
+    a.observations.observe('n1', TAGS);
+    await clock.advance(50);
+    expect(b.record().models.get(MODEL)?.capabilities).toEqual(['vision']);
+  });
+
   it('tells of failures at once', async () => {
     const { clock, a, b } = two();
     a.observations.observe('n1', { kind: 'poll_failed', reason: 'refused', detail: 'nobody there' });

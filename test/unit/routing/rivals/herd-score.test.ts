@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_FIGURES } from '../../../../src/fleet/figures.ts';
 import { HerdScore } from '../../../../src/routing/rivals/herd-score.ts';
 import { GIB, MODEL, NOW, node, onDisk, request, resident, warmNode } from '../builders.ts';
 import { seen } from './builders.ts';
@@ -50,7 +51,8 @@ describe('herd-score', () => {
   );
 
   it('takes a point for each 10 s of expected wait, 25 at most', () => {
-    const slow = warmNode('n1', { serviceMs: new Map([[MODEL, 20_000]]) });
+    const heldMs = { value: 20_000, spread: 0, weight: 5, at: 0 };
+    const slow = warmNode('n1', { figures: new Map([[MODEL, { ...NO_FIGURES, heldMs }]]) });
     expect(points(slow, { busy: { n1: 3 } }).waitTime).toBe(-6);
     expect(points(slow, { busy: { n1: 30 } }).waitTime).toBe(-25);
   });
