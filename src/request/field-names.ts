@@ -1,47 +1,41 @@
+import { MEMBER_NAMES } from './prompt-members.ts';
+
 /** Members of a request that decide where it goes, and how they are written. */
 export const FIELD_NAMES = ['model', 'name', 'stream', 'options', 'keep_alive'] as const;
 export type FieldName = (typeof FIELD_NAMES)[number];
 
-const CODES = FIELD_NAMES.map((name) => Array.from(name, (character) => character.charCodeAt(0)));
-const LONGEST = Math.max(...FIELD_NAMES.map((name) => name.length));
+/** All members that are read. */
+export const TOP_NAMES = [...MEMBER_NAMES, ...FIELD_NAMES] as const;
+
+const CODES = TOP_NAMES.map((name) => Array.from(name, (character) => character.charCodeAt(0)));
+const LONGEST = Math.max(...TOP_NAMES.map((name) => name.length));
+
 /** Nothing that folds to a letter of ours. */
 const OTHER = 0;
 /** Reused by every call; nothing is awaited while it is in use. */
 const folded = new Uint8Array(LONGEST);
 
 /**
- * Which field a key names for Go's encoding/json: it prefers the exact name, then takes any spelling that is equal
- * under Unicode's simple case folding, where U+017F is an s and U+212A a k. The range is the key as written, valid JSON.
+ * Index of the member that a key names for Go's encoding/json, -1 for none: it takes any spelling that is equal under
+ * Unicode's simple case folding, where U+017F is an s and U+212A a k. The range is the key as written, valid JSON.
  */
-export function matchField(bytes: Uint8Array, start: number, end: number): FieldName | undefined {
-  if (end - start > LONGEST * 6) return undefined; // even with every letter as \uXXXX
+export function foldedName(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start > LONGEST * 6) return -1; // even with every letter as \uXXXX
   let length = 0;
   let pos = start;
   while (pos < end) {
-    if (length === LONGEST) return undefined;
+    if (length === LONGEST) return -1;
     const size = characterSize(bytes, pos);
     const code = characterCode(bytes, pos, size);
     const lower = foldToAscii(code);
-    if (lower === OTHER) return undefined;
+    if (lower === OTHER) return -1;
     folded[length++] = lower;
     pos += size;
   }
   for (const [index, codes] of CODES.entries()) {
-    if (codes.length === length && codes.every((code, i) => folded[i] === code)) return FIELD_NAMES[index];
+    if (codes.length === length && codes.every((code, i) => folded[i] === code)) return index;
   }
-  return undefined;
-}
-
-/** Whether a key, as written, spells an ASCII name exactly; escapes count as what they stand for. */
-export function isExactKey(bytes: Uint8Array, start: number, end: number, name: string): boolean {
-  let pos = start;
-  for (let i = 0; i < name.length; i++) {
-    if (pos >= end) return false;
-    const size = characterSize(bytes, pos);
-    if (characterCode(bytes, pos, size) !== name.charCodeAt(i)) return false;
-    pos += size;
-  }
-  return pos === end;
+  return -1;
 }
 
 function characterSize(bytes: Uint8Array, pos: number): number {

@@ -1,5 +1,5 @@
 import { RouterError } from './errors.ts';
-import { FIELD_NAMES, type FieldName, matchField } from './field-names.ts';
+import { FIELD_NAMES, type FieldName, foldedName, TOP_NAMES } from './field-names.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { JsonKind, JsonSink } from './json-lexer.ts';
 import { numberStay, textStay, unloadsAfter } from './keep-alive.ts';
@@ -32,7 +32,7 @@ export const RUNNER_OPTIONS = [
   'vocab_only',
   'logits_all',
 ] as const;
-const TOP_NAMES = new NameTable([...MEMBER_NAMES, ...FIELD_NAMES]);
+const TOP = new NameTable(TOP_NAMES);
 const OPTIONS = new NameTable([...RUNNER_OPTIONS, 'num_ctx', 'num_predict']);
 const NUM_CTX = RUNNER_OPTIONS.length;
 const NUM_PREDICT = NUM_CTX + 1;
@@ -148,19 +148,18 @@ export class RequestFields implements JsonSink {
   }
 
   #beginMember(bytes: Uint8Array, start: number, end: number): void {
-    const name = TOP_NAMES.findEscaped(bytes, start, end);
+    const exact = TOP.findEscaped(bytes, start, end);
+    const name = exact < 0 ? foldedName(bytes, start, end) : exact;
     this.#role = this.#roles[name];
-    this.#field =
-      name < MEMBER_NAMES.length && name >= 0 ? undefined : this.#fieldOf(name, bytes, start, end);
+    this.#field = name < MEMBER_NAMES.length ? undefined : this.#fieldOf(name, exact >= 0);
     this.#option = NO_OPTION;
     this.#prompt.member(this.#role);
   }
 
-  /** `name`: index in TOP_NAMES; where it is not there, it may be another spelling of a field. */
-  #fieldOf(name: number, bytes: Uint8Array, start: number, end: number): FieldName | undefined {
-    const field = name < 0 ? matchField(bytes, start, end) : FIELD_NAMES[name - MEMBER_NAMES.length];
+  #fieldOf(name: number, isExact: boolean): FieldName | undefined {
+    const field = FIELD_NAMES[name - MEMBER_NAMES.length];
     if (field === undefined || !this.#matters(field)) return undefined;
-    if (name < 0) throw ambiguous(`the key "${field}" must be in lower case`);
+    if (!isExact) throw ambiguous(`the key "${field}" must be in lower case`);
     const bit = 1 << name;
     if ((this.#seen & bit) !== 0) throw ambiguous(`the key "${field}" must not be repeated`);
     this.#seen |= bit;
