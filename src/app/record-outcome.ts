@@ -44,7 +44,8 @@ export class OutcomeLog implements OutcomeRecorder {
     const { reason, retryAfterMs } = report;
     telemetry.attempt(node, reason);
     this.#tellFailure(decision, node, reason);
-    observe(node, { kind: 'attempt_failed', model: decision.request.model.key, reason, retryAfterMs });
+    const { model, fingerprint } = decision.request;
+    observe(node, { kind: 'attempt_failed', model: model.key, reason, retryAfterMs, fingerprint });
     if (reason === 'model_missing') this.#deps.refreshTags(node);
     const next = decision.nodeAfter(node);
     if (next !== undefined) this.#moveOn(decision, next.id);
@@ -107,7 +108,14 @@ export class OutcomeLog implements OutcomeRecorder {
       if (!decision.noteFailure(node, outcome.end)) return;
       telemetry.attempt(node, outcome.end);
       this.#tellFailure(decision, node, outcome.end);
-      observe(node, { kind: 'attempt_failed', model, reason: outcome.end, retryAfterMs: undefined });
+      const { fingerprint } = decision.request;
+      observe(node, {
+        kind: 'attempt_failed',
+        model,
+        reason: outcome.end,
+        retryAfterMs: undefined,
+        fingerprint,
+      });
       return;
     }
     if (outcome.end === 'client_gone' && outcome.status < 400 && outcome.responseBytes > 0)

@@ -11,6 +11,7 @@ import type { RequestWatcher } from '../app/request-watcher.ts';
 import { Shadow } from '../app/shadow.ts';
 import type { DecisionTelemetry } from '../app/telemetry-port.ts';
 import type { Config } from '../config/config.ts';
+import type { NodeId, Observation } from '../fleet/types.ts';
 import { createRival } from '../routing/rivals/create.ts';
 
 /** Decisions whose whole input is remembered. */
@@ -66,6 +67,11 @@ export function createInsight({ config, current, clock, random, log, telemetry }
     guard,
     inputs,
     watchers,
+    /** What another control plane has seen of a node. */
+    heard: (node: NodeId, observation: Observation): void => {
+      if (observation.kind === 'attempt_failed')
+        guard.failed(observation.fingerprint ?? '', node, observation.reason, clock.now());
+    },
     guardReport: () => ({ refusals: guard.refusals, refusedBodies: guard.refusedBodies(clock.now()) }),
     shadowReport: () => shadowNow()?.report(),
     recording: () => file && { written: file.written, dropped: file.dropped },

@@ -20,7 +20,6 @@ import { ProcessorService } from '../envoy/processor/service.ts';
 import { ModelDemand } from '../fleet/demand.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
-import { editBody } from '../request/edit-body.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
 import type { RoutingParams } from '../routing/params.ts';
 import { bodyEdits, checkPrivileges } from '../routing/rewrites.ts';
@@ -103,6 +102,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     refreshTags: (node) => watcher.refreshTags(node),
     hasEnvoy: () => publisher.isHeard,
     waiting: () => router.waiting,
+    onHeard: (node, observation) => insight.heard(node, observation),
   });
   const common = { fleet, ledger, decisions, log };
   const policies = createPolicies(() => live.config());
@@ -227,7 +227,6 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     log,
     canRoute: () => offer.canRoute,
     callers: (head) => policies.current().callers(head),
-    editBody,
   });
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
   const view = createAdminView({

@@ -38,6 +38,8 @@ export interface SharingDependencies {
   readonly refreshTags: (node: NodeId) => void;
   /** Whether some Envoy takes its endpoints from this replica. */
   readonly hasEnvoy: () => boolean;
+  /** Another replica has seen this of a node. */
+  readonly onHeard?: (node: NodeId, observation: Observation) => void;
   /** Requests that wait here for a free slot. */
   readonly waiting: () => number;
 }
@@ -119,6 +121,7 @@ function shared(deps: SharingDependencies, learnt: LearntFigures, polls: PollSha
     onHeard: (node, observation) => {
       const isTagsOutdated = observation.kind === 'attempt_failed' && observation.reason === 'model_missing';
       if (isTagsOutdated && polls.isOurs(node)) deps.refreshTags(node);
+      deps.onHeard?.(node, observation);
     },
   });
   const outcomes = new SharedOutcomes({

@@ -133,6 +133,7 @@ const news = z.discriminatedUnion('kind', [
     model: modelKey,
     reason: failureReason,
     retryAfterMs: maybe(ms),
+    fingerprint: maybe(z.string().max(64)),
   }),
   z.object({ kind: z.literal('attempt_served'), model: modelKey, service }),
 ]);
