@@ -20,6 +20,8 @@ interface Case {
   readonly code?: string | RegExp;
   /** The whole exchange may take so long, ms. */
   readonly withinMs?: number;
+  /** What the node gets; undefined: the very same bytes. */
+  readonly arrives?: string;
 }
 
 const chat = (model: string, more = '') =>
@@ -113,7 +115,15 @@ const BODIES: readonly Case[] = [
   refused('B19', 'a raw line feed in a text', '{"model":"alpha","prompt":"a\nb"}'),
   forwarded('B34', 'stream as a text, which the node refuses', chat('"alpha"', ',"stream":"yes"'), 400),
   forwarded('B34', 'stream as null', chat('"alpha"', ',"stream":null')),
-  forwarded('B35', 'an absurd context', chat('"alpha"', ',"options":{"num_ctx":1000000000,"num_gpu":-5}')),
+  {
+    ...forwarded(
+      'B35',
+      'an absurd context',
+      chat('"alpha"', ',"options":{"num_ctx":1000000000,"num_gpu":-5}'),
+    ),
+    // What the model was trained for, to which Ollama would cut it down.
+    arrives: chat('"alpha"', ',"options":{"num_ctx":131072,"num_gpu":-5}'),
+  },
   ...['"alpha:cloud"', '"alpha:7b-cloud"', '"alpha:CLOUD"', '"alpha:cloud "'].map((name) => ({
     ...refused('B38', `the model ${name}`, chat(name), 'not_allowed'),
     status: 403,
@@ -220,6 +230,7 @@ describeReal(await realEnvoy(), 'hostile bodies', () => {
 
   async function check({
     body: made,
+    arrives,
     path = '/api/chat',
     headers = {},
     status,
@@ -232,7 +243,7 @@ describeReal(await realEnvoy(), 'hostile bodies', () => {
     const tookMs = performance.now() - startedAt;
     expect(answer.status, answer.text.slice(0, 500)).toBe(status);
     if (code === undefined) {
-      expect(fleet.inference.map((request) => request.bodySha256)).toEqual([sha256(body)]);
+      expect(fleet.inference.map((request) => request.bodySha256)).toEqual([sha256(arrives ?? body)]);
       expect(answer.headers['x-warmpath-decision']).toBeTruthy();
     } else {
       expect(answer.headers['x-warmpath-error']).toMatch(new RegExp(code));
