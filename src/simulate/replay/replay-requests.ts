@@ -1,5 +1,6 @@
 import type { RecordedRequest } from '../../app/decision-record.ts';
 import { inferenceEndpoint } from '../../request/endpoints.ts';
+import type { ErrorCode } from '../../request/errors.ts';
 import { plainRequest } from '../../request/plain-request.ts';
 import type { SimRequest } from '../types.ts';
 
@@ -7,6 +8,9 @@ import type { SimRequest } from '../types.ts';
 const BYTES_PER_TOKEN = 4;
 const DEFAULT_ANSWER_TOKENS = 200;
 const DEFAULT_WAIT_MS = 30_000;
+
+/** Refusals for want of room: another policy may have had some. */
+const TURNED_AWAY: ReadonlySet<string> = new Set<ErrorCode>(['no_node', 'line_full', 'no_slot_in_time']);
 
 /** The requests of a recording as they came, with the answers that they got then. In order of arrival. */
 export function replayRequests(records: readonly RecordedRequest[]): SimRequest[] {
@@ -42,13 +46,7 @@ export function replayRequests(records: readonly RecordedRequest[]): SimRequest[
 function isReplayable({ path, code }: RecordedRequest): boolean {
   const endpoint = inferenceEndpoint(path);
   if (endpoint === undefined || endpoint.operation === 'show') return false;
-  return (
-    code === undefined ||
-    code === 'saturated' ||
-    code === 'no_node' ||
-    code.startsWith('queue') ||
-    code.startsWith('deadline')
-  );
+  return code === undefined || TURNED_AWAY.has(code);
 }
 
 function routeRequest(record: RecordedRequest, id: number): SimRequest['request'] {
