@@ -1,22 +1,25 @@
 /**
  * What one request costs our own logic, without Envoy and gRPC: `node test/bench/decision.bench.ts`. CPU microseconds of
- * `route`, `finish` and `requestEnded`, with real metrics, and how often the snapshot was made anew.
+ * `place`, `finish` and `requestEnded`, with real metrics, and how often the snapshot was made anew.
  */
 import { DecisionLog } from '../../src/app/decision-log.ts';
 import { Fleet } from '../../src/app/fleet.ts';
 import { OutcomeLog } from '../../src/app/record-outcome.ts';
-import { Router } from '../../src/app/route-request.ts';
+import { Router } from '../../src/app/routing/router.ts';
 import { SystemClock } from '../../src/app/system-clock.ts';
-import type { Outcome } from '../../src/app/types.ts';
+import type { Outcome, RouteDecision } from '../../src/app/types.ts';
+import { ModelDemand } from '../../src/fleet/demand.ts';
 import { LeaseLedger } from '../../src/fleet/ledger.ts';
 import { DEFAULT_HEALTH } from '../../src/fleet/params.ts';
 import { DEFAULT_ROUTING } from '../../src/routing/params.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
+import type { Caller } from '../../src/waiting/types.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 import { onDisk, resident, spec } from '../unit/fleet/builders.ts';
 import { MODEL, request } from '../unit/routing/builders.ts';
 
 const ROUNDS = 100_000;
+const CALLER: Caller = { id: '10.0.0.1', class: 'normal', maxWaitMs: 30_000, isPrivileged: false };
 const rows: Record<string, object> = {};
 for (const size of [2, 100, 1_000]) rows[`${size} nodes`] = await measure(size);
 console.table(rows);
@@ -55,21 +58,35 @@ async function measure(size: number): Promise<object> {
     clock,
     random: Math.random,
     params: () => DEFAULT_ROUTING,
+    demand: new ModelDemand(),
+    prompts: { cachedBytes: () => 0 },
     replica: 'bench',
   });
   const outcomes = new OutcomeLog({
     ...parts,
+    clock,
     observe: (id, seen) => fleet.observe(id, seen),
     refreshTags: () => {},
   });
   const times = { route: 0, finish: 0, ended: 0 };
   const one = (i: number): void => {
     const a = performance.now();
-    const decision = router.route(request());
+    let decision: RouteDecision | undefined;
+    const placed = router.place(request(), CALLER, 0, {
+      placed: (made) => {
+        decision = made;
+      },
+      refused: (error) => {
+        throw error;
+      },
+    });
     const b = performance.now();
-    router.finish(decision.id);
+    placed.finish();
     const c = performance.now();
-    outcomes.requestEnded(outcome(decision.id, decision.addresses[0], i));
+    if (decision === undefined) throw new Error('an idle fleet makes nobody wait');
+    const ended = outcome(decision.id, decision.addresses[0], i);
+    outcomes.requestEnded(ended);
+    router.ended(ended);
     times.route += b - a;
     times.finish += c - b;
     times.ended += performance.now() - c;

@@ -5,11 +5,12 @@ import type { Clock } from '../../app/ports.ts';
 import type { EnvoyTelemetry } from '../../app/telemetry-port.ts';
 import type { PlacedRequest, RequestRouter, RouteDecision } from '../../app/types.ts';
 import { BodyScanner } from '../../request/body-scanner.ts';
+import { BodyEditor } from '../../request/edit-body.ts';
 import { apiFamily, inferenceEndpoint } from '../../request/endpoints.ts';
 import { RouterError } from '../../request/errors.ts';
 import { SCAN_SLICE_BYTES } from '../../request/limits.ts';
 import { scanBones } from '../../request/scan-bones.ts';
-import type { BodyEdit, InferenceEndpoint, RouteRequest } from '../../request/types.ts';
+import type { InferenceEndpoint, RouteRequest } from '../../request/types.ts';
 import type { Caller } from '../../waiting/types.ts';
 import type {
   HttpBody,
@@ -39,16 +40,7 @@ export interface ProcessorDependencies {
   readonly canRoute?: () => boolean;
   /** Who asks. Undefined: nobody in particular, and nobody waits. */
   readonly callers?: Callers;
-  /** Undefined: bodies are never changed. */
-  readonly editBody?: EditBody;
 }
-
-/** Answers the body with these members changed and all else as it was. May throw RouterError. */
-export type EditBody = (
-  body: Uint8Array,
-  endpoint: InferenceEndpoint,
-  edits: readonly BodyEdit[],
-) => Uint8Array;
 
 /** What all streams have in common. */
 export interface Shared {
@@ -203,7 +195,7 @@ export class ProcessStream {
   /** Its node is known: the answer goes out, now or with the changed body. */
   #dispatch(decision: RouteDecision, step: 'request_headers' | 'request_body', bytes?: Uint8Array): void {
     this.#decision = decision;
-    if (decision.edits.length === 0 || this.#deps.editBody === undefined) {
+    if (decision.edits.length === 0) {
       this.#releaseBody();
       this.#state = decide(this.#state, 'answered');
       this.#send(this.#replies.routed(decision, step));
@@ -217,22 +209,28 @@ export class ProcessStream {
     }
   }
 
-  /** Changes the body as was decided, when it is its turn. */
+  /** Changes the body as was decided: small ones at once, large ones in slices. */
   #edit(bytes: Uint8Array): void {
-    this.#turns.add(() => {
-      this.#guard('request_body', () => {
-        const { editBody } = this.#deps;
-        const decision = this.#decision;
-        const endpoint = this.#endpoint;
-        if (this.#isOver || !isOwed(this.#state)) return;
-        if (decision === undefined || endpoint === undefined || editBody === undefined)
-          throw new Error('a body came to be changed without a decision');
-        const edited = editBody(bytes, endpoint, decision.edits);
-        this.#releaseBody();
-        this.#state = decide(this.#state, 'answered');
-        this.#send(this.#replies.routed(decision, 'request_body', edited));
-      });
+    const decision = this.#decision;
+    const endpoint = this.#endpoint;
+    if (decision === undefined || endpoint === undefined)
+      throw new Error('a body came to be changed without a decision');
+    const editor = new BodyEditor(endpoint, decision.edits);
+    const step = (): boolean => {
+      if (!editor.step(bytes, SCAN_SLICE_BYTES)) return false;
+      this.#releaseBody();
+      this.#state = decide(this.#state, 'answered');
+      this.#send(this.#replies.routed(decision, 'request_body', editor.result()));
       return true;
+    };
+    if (step()) return;
+    this.#turns.add(() => {
+      let isDone = true;
+      this.#guard('request_body', () => {
+        // The client may have gone while the body waited for its turn.
+        if (!this.#isOver && isOwed(this.#state)) isDone = step();
+      });
+      return isDone;
     });
   }
 

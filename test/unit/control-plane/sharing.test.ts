@@ -14,7 +14,6 @@ interface Plane {
   readonly stop: AbortController;
   readonly polling: Map<string, boolean>;
   readonly refreshed: string[];
-  waiting: () => 0,
   hasEnvoy: boolean;
   done: Promise<void>;
 }
