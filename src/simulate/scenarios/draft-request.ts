@@ -8,10 +8,10 @@ const BYTES_PER_TOKEN = 4.2;
 const MAX_PREFIXES = 16;
 const DEFAULT_MAX_WAIT_MS = 600_000;
 
-/** What a conversation has said before this turn. */
+/** What a conversation has said up to this turn. */
 export interface Conversation {
   readonly id: number;
-  /** Hash and tokens of each beginning that the prompt has in common with the turn before, system prompt first. */
+  /** Hash and tokens of each beginning of the prompt: system prompt, then each question and answer, the newest question last. */
   readonly beginnings: readonly { readonly hash: number; readonly tokens: number }[];
   /** Tokens that the turn before left in the cache: prompt and answer. */
   readonly sharedTokens: number;
@@ -34,8 +34,11 @@ export function draftRequest(shape: Shape, fields: DraftFields, random: Random):
   const { count = 1, name } = shape.callers;
   const system = shape.system ?? 0;
   const systemId = hashOf(`${fields.stream} system`);
-  const beginnings =
-    fields.conversation?.beginnings ?? (system > 0 ? [{ hash: systemId, tokens: system }] : []);
+  const fingerprint = `${fields.stream} ${Math.floor(random() * 2 ** 32)}`;
+  const beginnings = fields.conversation?.beginnings ?? [
+    ...(system > 0 ? [{ hash: systemId, tokens: system }] : []),
+    { hash: hashOf(fingerprint), tokens: fields.promptTokens },
+  ];
   const bytesPerToken = BYTES_PER_TOKEN * (0.9 + 0.2 * random());
   const promptBytes = Math.round(fields.promptTokens * bytesPerToken);
   const caller = fields.conversation?.id ?? Math.floor(random() * count);
@@ -49,7 +52,7 @@ export function draftRequest(shape: Shape, fields: DraftFields, random: Random):
         numCtx: shape.numCtx,
         promptBytes,
         bodyBytes: promptBytes + 200,
-        fingerprint: `${fields.stream} ${Math.floor(random() * 2 ** 32)}`,
+        fingerprint,
         prefixes: prefixesOf(beginnings, bytesPerToken),
       },
     ),

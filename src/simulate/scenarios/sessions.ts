@@ -52,6 +52,8 @@ function conversation(
     const previous = drafts.at(-1);
     const thinkMs = draw(times.think, random) * 1_000;
     if (previous !== undefined) arrivesAt += thinkMs;
+    const turnName = `${name} session ${number} turn ${drafts.length}`;
+    beginnings.push({ hash: hashOf(`${turnName} question`), tokens: promptTokens });
     drafts.push(
       draftRequest(
         shape,
@@ -71,7 +73,7 @@ function conversation(
       ),
     );
     before = promptTokens + answerTokens;
-    beginnings.push({ hash: hashOf(`${name} session ${number} turn ${drafts.length}`), tokens: before });
+    beginnings.push({ hash: hashOf(`${turnName} answer`), tokens: before });
   }
   return drafts;
 }
