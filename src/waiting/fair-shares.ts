@@ -26,6 +26,11 @@ export class FairShares {
     return this.#shares.get(caller)?.tokens ?? this.#virtual;
   }
 
+  /** Requests of the caller that run now. */
+  running(caller: string): number {
+    return this.#shares.get(caller)?.running ?? 0;
+  }
+
   /** A request of the caller joins the line. */
   waits(caller: string): void {
     const share = this.#activate(caller);

@@ -113,10 +113,11 @@ export class Group<W extends Waiter> {
     let bestUrgency: Urgency | undefined;
     for (const [caller, queues] of this.#callers) {
       const had = shares.had(caller);
+      const running = shares.running(caller);
       for (const queue of queues) {
         const place = queue[end]?.item;
         if (place === undefined) continue;
-        const urgency = urgencyOf(place, had, ageingMs, now);
+        const urgency = urgencyOf(place, had, running, ageingMs, now);
         if (bestUrgency !== undefined && !isBetter(urgency, bestUrgency)) continue;
         best = place;
         bestUrgency = urgency;

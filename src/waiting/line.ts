@@ -89,8 +89,9 @@ export class Line<W extends Waiter> {
   }
 
   urgency(place: Place<W>, now: number): Urgency {
-    const had = this.shares.had(place.waiter.caller.id);
-    return urgencyOf(place, had, this.#policy().ageingMs, now);
+    const { id } = place.waiter.caller;
+    const { shares } = this;
+    return urgencyOf(place, shares.had(id), shares.running(id), this.#policy().ageingMs, now);
   }
 
   /** Requests for the model that are due before one that came now, about. */

@@ -9,6 +9,8 @@ export interface Urgency {
   readonly level: number;
   /** What its caller has had, in steps. */
   readonly share: number;
+  /** Requests of its caller that run now. */
+  readonly running: number;
   readonly order: number;
 }
 
@@ -24,12 +26,14 @@ export function levelOf(rank: number, since: number, ageingMs: number, now: numb
 export function urgencyOf(
   place: { readonly rank: number; readonly order: number; readonly waiter: Waiter },
   had: number,
+  running: number,
   ageingMs: number,
   now: number,
 ): Urgency {
   return {
     level: levelOf(place.rank, place.waiter.since, ageingMs, now),
     share: Math.floor(had / SHARE_STEP),
+    running,
     order: place.order,
   };
 }
@@ -38,6 +42,7 @@ export function urgencyOf(
 export function isBefore(a: Urgency, b: Urgency, penaltyA = 0, penaltyB = 0): boolean {
   if (a.level !== b.level) return a.level < b.level;
   if (a.share !== b.share) return a.share < b.share;
+  if (a.running !== b.running) return a.running < b.running;
   if (penaltyA !== penaltyB) return penaltyA < penaltyB;
   return a.order < b.order;
 }
