@@ -174,8 +174,8 @@ describeReal(await realEnvoy(), 'with Envoy', () => {
       await ollama?.stop();
     });
 
-    /** Two apps take turns; how many of their requests made the model load again. */
-    async function reloads(rewrites: object): Promise<{ loads: number; warmpath: RunningWarmpath }> {
+    /** A control plane in front of the server, and what its clients do. */
+    async function starting(rewrites: object) {
       const warmpath = await startWarmpath({
         nodes: [{ name: 'one', url: ollama.url }],
         config: { rewrites, poll: { interval: '200ms' } },
@@ -183,13 +183,14 @@ describeReal(await realEnvoy(), 'with Envoy', () => {
       running.push(warmpath);
       /** Ollama logs each process that it starts for a model. */
       const starts = (): number => ollama.output.split('starting go runner').length - 1;
-      const ask = async (numCtx: number): Promise<boolean> => {
+      /** Whether the request made the model load. */
+      const ask = async (numCtx?: number): Promise<boolean> => {
         const before = starts();
         const answer = await post(`${warmpath.url}/api/generate`, {
           model: 'alpha',
           prompt: 'hello there',
           stream: false,
-          options: { ...THREE, num_ctx: numCtx },
+          options: numCtx === undefined ? THREE : { ...THREE, num_ctx: numCtx },
         });
         expect(answer.status, answer.text).toBe(200);
         return starts() > before;
@@ -199,6 +200,12 @@ describeReal(await realEnvoy(), 'with Envoy', () => {
           const { nodes } = await warmpath.status();
           return JSON.stringify(nodes).includes(`"contextLength":${wanted}`);
         });
+      return { warmpath, ask, contextIs };
+    }
+
+    /** Two apps take turns; how many of their requests made the model load again. */
+    async function reloads(rewrites: object): Promise<{ loads: number; warmpath: RunningWarmpath }> {
+      const { warmpath, ask, contextIs } = await starting(rewrites);
       await ask(4096);
       await contextIs(4096);
       let loads = 0;
@@ -216,6 +223,19 @@ describeReal(await realEnvoy(), 'with Envoy', () => {
       const { loads, warmpath } = await reloads({ numCtx: 'pin' });
       expect(loads).toBe(0);
       expect(await warmpath.metric('warmpath_reloads_avoided_total')).toBe(3);
+    });
+
+    it('cause none either where one of them names no context, once the default is known', async () => {
+      const { ask, contextIs } = await starting({ numCtx: 'pin' });
+      await ask(8192);
+      await contextIs(8192);
+      // Nobody knows yet what the default is: this one shows it.
+      expect(await ask()).toBe(true);
+      await contextIs(4096);
+      await ask();
+      expect(await ask(8192)).toBe(true);
+      await contextIs(8192);
+      for (let turn = 0; turn < 3; turn++) expect([await ask(), await ask(8192)]).toEqual([false, false]);
     });
 
     it('cause one at every turn where they are not', async () => {
