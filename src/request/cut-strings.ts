@@ -15,14 +15,24 @@ const MAX_DIGITS = 10;
  * may write the same by hand, so this says "perhaps cut"; but no cut string is missed.
  */
 export function cutLength(bytes: Uint8Array, start: number, end: number): number {
+  const hash = hashBeforeDigits(bytes, start, end);
+  return hash >= 0 && isHead(bytes, start, hash) ? claimedLength(bytes, hash, end) : 0;
+}
+
+/** Where the `#` of a `#<length>` at the end of a string stands; -1: there is none. */
+export function hashBeforeDigits(bytes: Uint8Array, start: number, end: number): number {
+  const first = Math.max(start, end - 1 - MAX_DIGITS);
   let pos = end - 1;
+  while (pos > first && isDigit(bytes[pos])) pos--;
+  return pos < end - 1 && pos >= start && bytes[pos] === HASH ? pos : -1;
+}
+
+/** The length after `#`; 0 for what no string that was cut has. */
+export function claimedLength(bytes: Uint8Array, hash: number, end: number): number {
+  if (bytes[hash + 1] === 0x30) return 0;
   let length = 0;
-  for (let scale = 1; pos > start && isDigit(bytes[pos]); pos--, scale *= 10) {
-    if (end - pos > MAX_DIGITS) return 0;
-    length += ((bytes[pos] ?? 0) - 0x30) * scale;
-  }
-  if (bytes[pos] !== HASH || bytes[pos + 1] === 0x30 || length <= BONES.keepBytes) return 0;
-  return isHead(bytes, start, pos) ? length : 0;
+  for (let pos = hash + 1; pos < end; pos++) length = length * 10 + (bytes[pos] ?? 0) - 0x30;
+  return length > BONES.keepBytes ? length : 0;
 }
 
 /** Follows the cut strings of a document's bones and adds up what they lack. */
@@ -77,11 +87,15 @@ export function replacementCount(bytes: Uint8Array, start: number, end: number):
 }
 
 /** 64 bytes; more where bytes that were not UTF-8, perhaps because of the cut, were replaced on the way. */
+export function isHeadLength(length: number, replacements: number): boolean {
+  if (length < BONES.headBytes || length > BONES.headBytes * 3) return false;
+  return length === BONES.headBytes || length - 2 * replacements <= BONES.headBytes;
+}
+
 function isHead(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
-  if (length === BONES.headBytes) return true;
   if (length < BONES.headBytes || length > BONES.headBytes * 3) return false;
-  return length - 2 * replacementCount(bytes, start, end) <= BONES.headBytes;
+  return length === BONES.headBytes || isHeadLength(length, replacementCount(bytes, start, end));
 }
 
 function isDigit(byte: number | undefined): boolean {

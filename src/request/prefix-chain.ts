@@ -20,6 +20,8 @@ export class PrefixChain {
   /** Hash and bytes of the turns up to each end. */
   readonly #ends: { hash: number; bytes: number }[] = [];
   #ended = 0;
+  /** Where the next one goes: the first two stay, the others form a ring. */
+  #slot = 0;
   #isOpen = false;
 
   /** Every text comes as its hash. */
@@ -38,6 +40,7 @@ export class PrefixChain {
     this.#turns = 1;
     this.#turnBytes = 0;
     this.#ended = 0;
+    this.#slot = 0;
     this.#isOpen = false;
   }
 
@@ -55,8 +58,9 @@ export class PrefixChain {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#turns = mixA(this.#turns, TURN);
-    const count = this.#ended++;
-    const slot = count < MAX_PREFIXES ? count : KEPT_FIRST + ((count - KEPT_FIRST) % KEPT_LAST);
+    const slot = this.#slot;
+    this.#ended++;
+    this.#slot = slot === MAX_PREFIXES - 1 ? KEPT_FIRST : slot + 1;
     const end = this.#ends[slot];
     if (end === undefined) this.#ends[slot] = { hash: this.#turns, bytes: this.#turnBytes };
     else {
@@ -74,17 +78,12 @@ export class PrefixChain {
     if (baseBytes > 0) found.push({ hash: prefixHash(base, 0), bytes: baseBytes });
     const kept = Math.min(this.#ended, MAX_PREFIXES);
     for (let i = 0; i < kept; i++) {
-      const end = this.#ends[this.#slotOf(i)];
+      const isInRing = i >= KEPT_FIRST && this.#ended > MAX_PREFIXES;
+      const end = this.#ends[isInRing ? KEPT_FIRST + ((this.#slot + i - KEPT_FIRST * 2) % KEPT_LAST) : i];
       if (end !== undefined) found.push({ hash: prefixHash(base, end.hash), bytes: baseBytes + end.bytes });
     }
     if (found.length > MAX_PREFIXES) found.splice(KEPT_FIRST, found.length - MAX_PREFIXES);
     return found;
-  }
-
-  /** Where the i-th of the kept ends lies: the first two, then a ring. */
-  #slotOf(i: number): number {
-    if (i < KEPT_FIRST || this.#ended <= MAX_PREFIXES) return i;
-    return KEPT_FIRST + ((this.#ended - KEPT_FIRST + i - KEPT_FIRST) % KEPT_LAST);
   }
 }
 

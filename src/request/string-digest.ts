@@ -1,13 +1,10 @@
-import { cutLength } from './cut-strings.ts';
+import { claimedLength, hashBeforeDigits, isHeadLength } from './cut-strings.ts';
 import { BONES, HASHED_HEAD_BYTES } from './limits.ts';
 import { TextHash } from './text-hash.ts';
-import { characterEnd } from './utf8-character.ts';
+import { characterEnd, replacedBytes } from './utf8-character.ts';
 
-const HASH = 0x23;
 /** No longer strings than this one look cut, whatever becomes of bytes that are not UTF-8. */
 const SHORT_BYTES = 24;
-const utf8 = new TextEncoder();
-const text = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** Too short to have been cut, or to look so: the bones have the same bytes. */
 export function isShort(start: number, end: number): boolean {
@@ -32,7 +29,7 @@ export class StringDigest {
   }
 
   read(bytes: Uint8Array, start: number, end: number): void {
-    const claimed = claimedLength(bytes, start, end);
+    const claimed = writtenLength(bytes, start, end);
     const hash = this.#hash;
     hash.restart();
     this.length = claimed === 0 ? end - start : claimed;
@@ -47,21 +44,30 @@ export class StringDigest {
 }
 
 /** The length of a string that is long or looks cut; 0 for all others, which count whole. */
-function claimedLength(bytes: Uint8Array, start: number, end: number): number {
+function writtenLength(bytes: Uint8Array, start: number, end: number): number {
   if (end - start > BONES.keepBytes) return end - start;
-  let hash = end - 1;
-  while (hash >= start && isDigit(bytes[hash])) hash--;
-  if (hash === end - 1 || bytes[hash] !== HASH) return 0;
-  // A head of just the right length has it too, or no more than it should, once it was decoded.
-  if (hash - start === BONES.headBytes) return cutLength(bytes, start, end);
-  for (let pos = start; pos < hash; pos++) {
-    // Bones have passed through a decoder: what is not UTF-8 has another length there.
-    if ((bytes[pos] ?? 0) >= 0x80) {
-      const decoded = utf8.encode(text.decode(bytes.subarray(start, end)));
-      return cutLength(decoded, 0, decoded.length);
+  const hash = hashBeforeDigits(bytes, start, end);
+  return hash >= 0 && isDecodedHead(bytes, start, hash) ? claimedLength(bytes, hash, end) : 0;
+}
+
+/** Whether the head is as long as one of a cut string once it went through a decoder, as all bones do. */
+function isDecodedHead(bytes: Uint8Array, start: number, end: number): boolean {
+  // Decoding makes this no shorter, and no longer than the replacements account for.
+  if (end - start === BONES.headBytes) return true;
+  let length = 0;
+  let replacements = 0;
+  for (let pos = start; pos < end && length <= BONES.headBytes * 3; ) {
+    const next = (bytes[pos] ?? 0) < 0x80 ? pos + 1 : characterEnd(bytes, pos, end);
+    if (next >= 0) {
+      length += next - pos;
+      pos = next;
+    } else {
+      length += 3;
+      replacements++;
+      pos += replacedBytes(bytes, pos, end);
     }
   }
-  return cutLength(bytes, start, end);
+  return isHeadLength(length, replacements);
 }
 
 /** The end of the characters before `limit`; the first that is not UTF-8, or U+FFFD, ends them. */
@@ -76,8 +82,4 @@ function charactersEnd(bytes: Uint8Array, start: number, limit: number, end: num
     }
   }
   return pos;
-}
-
-function isDigit(byte: number | undefined): boolean {
-  return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }

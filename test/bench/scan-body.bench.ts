@@ -1,4 +1,4 @@
-// node test/bench/scan-body.bench.ts — how long reading a request takes, from its body (in slices) and from its bones.
+// node test/bench/scan-body.bench.ts [CASES] — how long reading a request takes, from its body (in slices) and from its bones.
 import { BodyScanner } from '../../src/request/body-scanner.ts';
 import { inferenceEndpoint } from '../../src/request/endpoints.ts';
 import { SCAN_SLICE_BYTES } from '../../src/request/limits.ts';
@@ -36,6 +36,13 @@ const cases: readonly (readonly [string, string])[] = [
   ['chat 1 MiB', chatBody(210, 4800)],
   ['one image, 16 MB', JSON.stringify({ model: 'llava', images: [fill('A')] })],
   ['objects, 16 MB', `{"model":"a","x":[${fill('{},')}1]}`],
+  ['messages, 16 MB', `{"model":"a","messages":[${fill('{"role":"user","content":"hi"},')}{}]}`],
+  ['empty messages, 16 MB', `{"model":"a","messages":[${fill('{},')}{}]}`],
+  ['texts in one message, 16 MB', `{"model":"a","messages":[[${fill('"a",')}1]]}`],
+  ['tools, 16 MB', `{"model":"a","tools":[{${fill('"a":"b",')}"a":1}]}`],
+  ['long texts, 16 MB', `{"model":"a","messages":[${fill(`"${'中'.repeat(110)}",`)}1]}`],
+  ['texts that look cut, 16 MB', `{"model":"a","messages":[${fill(`"${'é'.repeat(33)}#301",`)}1]}`],
+  ['texts with bad bytes, 16 MB', `{"model":"a","messages":[${fill(`"${'\ufffd'.repeat(33)}#301",`)}1]}`],
   ['keys, 16 MB', `{"model":"a",${Array.from({ length: 1e6 }, (_, i) => `"key${i}":12`).join(',')}}`],
   ['numbers, 16 MB', `{"model":"a","x":[${fill('1,')}1]}`],
   ['digits, 16 MB', `{"model":"a","x":${fill('1')}}`],
@@ -78,7 +85,7 @@ const columns = (cells: readonly string[]) =>
   cells.map((cell, i) => (i === 0 ? cell.padEnd(24) : cell.padStart(13))).join('');
 
 console.log(columns(['body', 'bytes', 'µs', 'bytes/µs', 'longest µs', 'bones bytes', 'bones µs']));
-for (const [name, text] of cases) {
+for (const [name, text] of cases.filter(([name]) => name.includes(process.argv[2] ?? ''))) {
   const bytes = new TextEncoder().encode(text);
   const body = time(() => readBody(bytes));
   const bones = bonesOf(bytes);
