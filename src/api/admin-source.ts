@@ -27,8 +27,10 @@ export interface ExplainQuery {
 export interface Explanation {
   /** Canonical key of the model asked for. */
   readonly model: string;
+  /** Key of the model that would serve it: an alias or a fallback makes it another. */
+  readonly target: string;
   readonly path: string;
-  /** Whether any node of the fleet lists the model. */
+  /** Whether any node of the fleet lists the target. */
   readonly isKnown: boolean;
   readonly ranking: Ranking;
   /** Requests for the model that wait for a slot. */

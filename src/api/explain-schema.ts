@@ -55,6 +55,7 @@ export const rankingSchema = z.object({
 /** What `GET /explain` answers; `warmpath explain` reads the same. */
 export const explanationSchema: z.ZodType<ExplanationReport> = z.object({
   model: z.string(),
+  target: z.string(),
   path: z.string(),
   isKnown: z.boolean(),
   waiting: z.number(),

@@ -29,7 +29,9 @@ const REJECTED: Record<RejectReason, string> = {
 export function renderExplanation(explanation: ExplanationReport, paint: Paint, width: number): string {
   const { ranking } = explanation;
   const total = ranking.nodes.length + ranking.rejected.length;
-  const title = `${paint('bold', displayText(explanation.model))} on ${displayText(explanation.path)}`;
+  const { model, target } = explanation;
+  const served = target === model ? '' : `, served by ${displayText(target)},`;
+  const title = `${paint('bold', displayText(model))}${served} on ${displayText(explanation.path)}`;
   const lines = [`${title}: ${ranking.nodes.length} of ${total} nodes would be tried, in this order`, ''];
   if (ranking.nodes.length === 0) lines.splice(0, 2, `${title}: ${whyNone(explanation, total)}`, '');
   else lines.push(rankingTable(ranking, paint, width).trimEnd(), '');

@@ -62,14 +62,15 @@ function explain({ router, fleet }: AdminViewDependencies, query: ExplainQuery):
   const endpoint = inferenceEndpoint(query.path);
   if (endpoint === undefined) throw new RouterError('not_allowed', `${query.path} is not an inference path`);
   const model = parseModelName(query.model);
-  const ranking = router.preview(
+  const { target, ...ranking } = router.preview(
     plainRequest(endpoint, model, { numCtx: query.numCtx, bodyBytes: 300, promptBytes: 200 }),
   );
   return {
     model: model.key,
     path: query.path,
-    isKnown: fleet.snapshot().byModel.has(model.key),
+    target,
+    isKnown: fleet.snapshot().byModel.has(target),
     ranking,
-    waiting: router.line().byModel.find(({ name }) => name === model.key)?.waiting ?? 0,
+    waiting: router.line().byModel.find(({ name }) => name === target)?.waiting ?? 0,
   };
 }

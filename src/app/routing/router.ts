@@ -1,6 +1,6 @@
+import type { ModelKey } from '../../fleet/types.ts';
 import { type ErrorCode, RouterError } from '../../request/errors.ts';
 import type { RouteRequest } from '../../request/types.ts';
-import { rank } from '../../routing/rank.ts';
 import { rejections } from '../../routing/rejections.ts';
 import type { Ranking } from '../../routing/types.ts';
 import type { Caller, LineReport } from '../../waiting/types.ts';
@@ -16,6 +16,11 @@ import { predictedTokens } from './tokens.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 export type { RouterDependencies } from './dependencies.ts';
+
+/** What would be chosen: the model that would serve, and the nodes that would be tried. */
+export interface Preview extends Ranking {
+  readonly target: ModelKey;
+}
 
 /** More than a person reads. */
 const MAX_EXPLAINED = 1_000;
@@ -91,13 +96,16 @@ export class Router implements RequestRouter {
   }
 
   /** What would be chosen now and why no other node, without a lease and without a trace. */
-  preview(request: RouteRequest): Ranking {
-    const situation = this.#chooser.situation(this.#deps.random, (model) =>
-      this.#room.line.waitingFor(model),
-    );
+  preview(asked: RouteRequest): Preview {
+    const { request, target, ranking, situation } = this.#chooser.choose({
+      request: asked,
+      random: this.#deps.random,
+      ahead: (model) => this.#room.line.waitingFor(model),
+      leftMs: undefined,
+    });
     const { snapshot, inflight, now } = situation;
-    const ranking = rank(request, situation);
-    return { ...ranking, rejected: rejections(request, snapshot, inflight, ranking, MAX_EXPLAINED, now) };
+    const rejected = rejections(request, snapshot, inflight, ranking, MAX_EXPLAINED, now);
+    return { nodes: ranking.nodes, rejected, target: target.key };
   }
 
   line(): LineReport {

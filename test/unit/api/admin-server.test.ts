@@ -292,6 +292,7 @@ it('explains with the query as typed', async () => {
         asked.push(query);
         return {
           model: 'alpha:latest',
+          target: 'alpha:latest',
           path: query.path,
           isKnown: true,
           ranking: { nodes: [], rejected: [] },

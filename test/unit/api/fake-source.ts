@@ -70,6 +70,7 @@ export function aSource(nodes: readonly NodeRecord[], fields: Partial<AdminSourc
     decision: () => undefined,
     explain: ({ model, path }) => ({
       model,
+      target: model,
       path,
       isKnown: false,
       ranking: { nodes: [], rejected: [] },

@@ -36,7 +36,14 @@ function aRanked(id: string, fields: Partial<RankedNode> = {}): RankedNode {
 
 function explaining(ranking: Explanation['ranking'], isKnown = true, asked: string[] = []) {
   const source = aSource([], {
-    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown, ranking, waiting: 0 }),
+    explain: ({ path }) => ({
+      model: 'alpha:latest',
+      target: 'alpha:latest',
+      path,
+      isKnown,
+      ranking,
+      waiting: 0,
+    }),
   });
   return aFakeIo({ out: new FakeOutput({ columns: 160 }), fetch: fetchFrom(source, asked) });
 }
@@ -87,13 +94,37 @@ it('shows the order, every term in seconds, what is expected, and who was left o
 it('says that a request would wait, and how many do', async () => {
   const ranking = { nodes: [aRanked('gpu1', { startsNow: false, reason: 'warm_busy' })], rejected: [] };
   const source = aSource([], {
-    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown: true, ranking, waiting: 3 }),
+    explain: ({ path }) => ({
+      model: 'alpha:latest',
+      target: 'alpha:latest',
+      path,
+      isKnown: true,
+      ranking,
+      waiting: 3,
+    }),
   });
   const io = aFakeIo({ fetch: fetchFrom(source) });
   await runExplain(io, ask);
   expect(io.out.text).toContain(
     'A request would wait in the line: no slot is free for it now. 3 requests wait for this model.',
   );
+});
+
+it('names the model that serves an alias', async () => {
+  const ranking = { nodes: [aRanked('gpu1')], rejected: [] };
+  const source = aSource([], {
+    explain: ({ path }) => ({
+      model: 'gpt-4o:latest',
+      target: 'qwen3:32b',
+      path,
+      isKnown: true,
+      ranking,
+      waiting: 0,
+    }),
+  });
+  const io = aFakeIo({ fetch: fetchFrom(source) });
+  await runExplain(io, ask);
+  expect(io.out.text).toContain('gpt-4o:latest, served by qwen3:32b, on /api/chat: 1 of 1 nodes');
 });
 
 it.each([
@@ -149,7 +180,14 @@ it('says who told of slots and memory, and how long ago', async () => {
   ];
   const ranking = { nodes: nodes.map(({ spec }) => aRanked(spec.id)), rejected: [] };
   const source = aSource(nodes, {
-    explain: ({ path }) => ({ model: 'alpha:latest', path, isKnown: true, ranking, waiting: 0 }),
+    explain: ({ path }) => ({
+      model: 'alpha:latest',
+      target: 'alpha:latest',
+      path,
+      isKnown: true,
+      ranking,
+      waiting: 0,
+    }),
   });
   const io = aFakeIo({ out: new FakeOutput({ columns: 80 }), fetch: fetchFrom(source) });
   await runExplain(io, ask);
