@@ -1,5 +1,13 @@
 import { vramAfter } from './learn-vram.ts';
-import type { ModelKey, ModelOnDisk, NodeRecord, Observation, ResidentModel, ServiceTimes } from './types.ts';
+import type {
+  LoadedBytes,
+  ModelKey,
+  ModelOnDisk,
+  NodeRecord,
+  Observation,
+  ResidentModel,
+  ServiceTimes,
+} from './types.ts';
 
 /** Weight of the newest round trip in the smoothed one. */
 const RTT_WEIGHT = 0.3;
@@ -16,10 +24,27 @@ export function withResident(
   return {
     ...node,
     resident: isSame ? node.resident : byKey(models),
+    loadedBytes: isSame ? node.loadedBytes : loadedBytesAfter(node.loadedBytes, models),
     learnt: vramAfter(node.learnt, node.resident, models, nodeTime, now),
     seenAt: { ...node.seenAt, resident: now },
     rttMs: smoothRtt(node.rttMs, rttMs),
   };
+}
+
+/** Models whose size in memory is remembered; the one longest not seen there is forgotten first. */
+const MAX_LOADED = 256;
+
+function loadedBytesAfter(before: LoadedBytes | undefined, models: readonly ResidentModel[]): LoadedBytes {
+  const bytes = new Map(before);
+  for (const { key, sizeBytes } of models) {
+    bytes.delete(key);
+    if (sizeBytes > 0) bytes.set(key, sizeBytes);
+  }
+  for (const oldest of bytes.keys()) {
+    if (bytes.size <= MAX_LOADED) break;
+    bytes.delete(oldest);
+  }
+  return bytes;
 }
 
 /** A node's /api/tags. */

@@ -81,6 +81,7 @@ export function viewOf(node: NodeRecord, params: FleetParams, now: number): Node
     gpu: fresh[0],
     vramUsedBytes: vram.usedBytes,
     maxVramSeenBytes: learnt.maxVramSeenBytes,
+    loadedBytes: node.loadedBytes,
     loadBytesPerSecond: learnt.loadBytesPerSecond,
     figures: learnt.figures,
     probeSlotsAt: slots.source === 'learnt' ? learnt.probeSlotsAt : Number.POSITIVE_INFINITY,

@@ -228,6 +228,8 @@ export interface NodeRecord {
   readonly models: ReadonlyMap<ModelKey, ModelOnDisk>;
   readonly resident: ReadonlyMap<ModelKey, ResidentModel>;
   readonly version: string | undefined;
+  /** Bytes that each model took in memory when it was last there, see `ResidentModel.sizeBytes`. */
+  readonly loadedBytes?: LoadedBytes | undefined;
   /** When each poll last succeeded, monotonic ms. */
   readonly seenAt: { readonly resident?: number; readonly tags?: number; readonly version?: number };
   /** Smoothed round trip of polls; undefined before the first. */
@@ -313,6 +315,9 @@ export interface ModelFigures {
 /** Figures of a node's models. A context of at least four times another has figures of its own: see `figuresKey`. */
 export type FiguresByModel = ReadonlyMap<string, ModelFigures>;
 
+/** By model. */
+export type LoadedBytes = ReadonlyMap<ModelKey, number>;
+
 /** Behaviour learnt from traffic. */
 export interface Learnt {
   /** By `figuresKey` of model and context. */
@@ -393,6 +398,8 @@ export interface NodeView {
   /** Of the resident models; at least what a fresh GPU report says that all programs take. */
   readonly vramUsedBytes: number;
   readonly maxVramSeenBytes: number;
+  /** Bytes that each model took in memory here when it was last loaded. */
+  readonly loadedBytes?: LoadedBytes | undefined;
   readonly loadBytesPerSecond: number | undefined;
   readonly figures: FiguresByModel;
   readonly probeSlotsAt: number;

@@ -25,7 +25,7 @@ export function evictionOf(facts: Facts, question: Question): Eviction {
   if (facts.state !== 'cold') return NOTHING;
   const { node } = facts;
   const { params } = question;
-  const needBytes = sizeBytes(facts, question) * params.vramPerDiskByte;
+  const needBytes = neededBytes(facts, question);
   const total = node.vramTotalBytes;
   // A learnt total is what was seen to fit: a larger model may fit as well, once all others are gone.
   const isTold = total !== undefined && node.vramSource !== 'learnt';
@@ -37,7 +37,7 @@ export function evictionOf(facts: Facts, question: Question): Eviction {
     const victims = victimsOf(facts, needBytes - (total - node.vramUsedBytes), question);
     return { placement, seconds: crowd + victims.seconds, waitSeconds: victims.waitSeconds };
   }
-  const isFull = loadedCount(node) >= params.usualLoadedModels && total === undefined;
+  const isFull = loadedCount(node) >= mostLoaded(node, params);
   const chance = isFull ? params.fullEviction : params.unknownEviction;
   // With room in VRAM only the number of models is the limit: one of them goes.
   const victims = victimsOf(facts, total === undefined ? needBytes : 1, question);
@@ -58,7 +58,7 @@ function placementOf(node: NodeView, needBytes: number, params: RoutingParams): 
   const afterBytes = node.vramUsedBytes + needBytes;
   const total = node.vramTotalBytes;
   if (total !== undefined && afterBytes > total) return 'loads_evicting';
-  if (loaded >= params.usualLoadedModels) return 'loads_unknown';
+  if (loaded >= mostLoaded(node, params)) return 'loads_unknown';
   if (total !== undefined) return 'loads_beside';
   return afterBytes <= node.maxVramSeenBytes ? 'loads_beside' : 'loads_unknown';
 }
@@ -102,9 +102,10 @@ function busySeconds(node: NodeView, { key }: ResidentModel, { inflight, params,
   return seconds;
 }
 
-/** One node writes all its times in one form, so their text sorts as they do. */
+/** One node writes all its times in one form, so their text sorts as they do; one that is not known yet has just been loaded. */
 function byExpiry(a: ResidentModel, b: ResidentModel): number {
   if (a.expiresAt === b.expiresAt) return 0;
+  if (a.expiresAt === '' || b.expiresAt === '') return a.expiresAt === '' ? 1 : -1;
   return a.expiresAt < b.expiresAt ? -1 : 1;
 }
 
@@ -112,8 +113,19 @@ function takenBytes(model: ResidentModel): number {
   return model.vramBytes > 0 ? model.vramBytes : model.sizeBytes;
 }
 
-function sizeBytes({ node }: Facts, { request, params }: Question): number {
-  return node.models.get(request.model.key)?.sizeBytes ?? params.defaultModelBytes;
+/** As it was when the model was last in the node's memory; else by its size on disk. */
+function neededBytes({ node }: Facts, { request, params }: Question): number {
+  const { key } = request.model;
+  const seen = node.loadedBytes?.get(key);
+  if (seen !== undefined) return seen;
+  return (node.models.get(key)?.sizeBytes ?? params.defaultModelBytes) * params.vramPerDiskByte;
+}
+
+/** Models that the node keeps in memory at once. */
+function mostLoaded({ gpu }: NodeView, params: RoutingParams): number {
+  const told = gpu?.report.ollama?.maxLoadedModels;
+  if (told !== undefined && told > 0) return told;
+  return params.usualLoadedModels * Math.max(1, gpu?.report.gpus.length ?? 1);
 }
 
 /** What other programs take, games say: no model that goes gives it back. */

@@ -208,7 +208,10 @@ describe('a node that is made better never ranks lower', () => {
     ['not suspect', (n) => ({ ...n, status: n.status === 'suspect' ? 'ready' : n.status })],
     ['no longer busy', (n) => ({ ...n, busyUntil: 0 })],
     ['fully admitted', (n) => ({ ...n, admission: 1 })],
-    ['loads faster', (n) => ({ ...n, loadBytesPerSecond: (n.loadBytesPerSecond ?? 5e8) * 4 })],
+    [
+      'loads faster',
+      (n) => ({ ...n, loadBytesPerSecond: (n.loadBytesPerSecond ?? 6e8 * Math.max(1, n.weight)) * 4 }),
+    ],
     ['weighed higher', (n) => ({ ...n, weight: n.weight * 2 })],
     ['warm', (n) => (n.warm.has(MODEL) ? n : { ...n, warm: new Map(n.warm).set(MODEL, resident(MODEL)) })],
   ];

@@ -339,6 +339,20 @@ describe('eviction', () => {
     expect(eviction).toBeCloseTo(P.unknownEviction * P.idleReuse * reload);
   });
 
+  it('knows what the model took when it was last in memory there', () => {
+    const view = { warm: [other], vramTotalBytes: 16 * GIB } as const;
+    const of = (bytes: number) =>
+      cost(node('n1', { ...view, loadedBytes: new Map([[MODEL, bytes]]) })).reason;
+    expect(of(5 * GIB)).toBe('loads_beside');
+    expect(of(7 * GIB)).toBe('loads_evicting');
+  });
+
+  it('takes a model that no poll has shown yet for the last to go', () => {
+    const fresh = resident('fresh', { expiresAt: '', sizeBytes: 40 * GIB, vramBytes: 10 * GIB });
+    const { eviction } = cost(node('n1', { warm: [fresh, other], vramTotalBytes: 21 * GIB }));
+    expect(eviction).toBeCloseTo(P.idleReuse * reload);
+  });
+
   it('is likelier where as many models are loaded as Ollama keeps by default', () => {
     const three = ['a', 'b', 'c'].map((key) => resident(key));
     const full = cost(node('n1', { warm: three })).eviction;
