@@ -74,6 +74,8 @@ export function createFleetMetrics(
     leases.set({}, fleet.openLeases());
     version.set({}, snapshot.version);
     const models = new ModelLabels(snapshot, maxModelSeries);
+    // A budget of its own: what is in memory now must not go without a name for what once was.
+    const learntModels = new ModelLabels(snapshot, maxModelSeries);
     const setGpusOf = setGpus(now);
     const running = fleet.inflight();
     const drains = [...(fleet.drains?.() ?? [])];
@@ -83,7 +85,7 @@ export function createFleetMetrics(
       if (label === OTHER) continue;
       setNode(node, label, now);
       setGpusOf(node, label);
-      setLearnt(node, label, (model) => models.of(node.id, model));
+      setLearnt(node, label, (model) => learntModels.of(node.id, model));
       nodeInflight.set({ node: label }, 0);
       // By name as the node lists it: `warm` also holds the aliases that reach the same weights.
       for (const model of new Map([...node.warm.values()].map((each) => [each.key, each])).values()) {

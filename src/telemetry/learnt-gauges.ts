@@ -1,5 +1,6 @@
 import { anyContextKey } from '../fleet/figures-key.ts';
 import type { Estimate, NodeView } from '../fleet/types.ts';
+import { OTHER } from './bounded-labels.ts';
 import type { SlicedGauge } from './sliced-gauge.ts';
 
 type MakeGauge = <Label extends string>(name: string, help: string, labels: Label[]) => SlicedGauge<Label>;
@@ -27,7 +28,9 @@ export function createLearntGauges(
     for (const model of node.models.keys()) {
       const figures = node.figures.get(anyContextKey(model)) ?? node.figures.get(model);
       if (figures === undefined) continue;
-      const pair = { node: label, model: name(model) };
+      const shown = name(model);
+      if (shown === OTHER) continue;
+      const pair = { node: label, model: shown };
       for (const [metric, value] of [
         [load, seconds(figures.loadMs)],
         [prompt, figures.promptRate?.value],

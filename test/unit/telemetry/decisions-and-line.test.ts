@@ -7,7 +7,7 @@ import { anyContextKey } from '../../../src/fleet/figures-key.ts';
 import type { Rewrite } from '../../../src/routing/rewrites.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/metrics.ts';
 import type { LineReport } from '../../../src/waiting/types.ts';
-import { aModel, aNode, aSnapshot } from '../api/fleet-builder.ts';
+import { aModel, aNode, aResident, aSnapshot } from '../api/fleet-builder.ts';
 import { request } from '../routing/builders.ts';
 
 const open: Metrics[] = [];
@@ -15,8 +15,9 @@ afterEach(() => {
   for (const metrics of open.splice(0)) metrics.close();
 });
 
-function aMetrics(fields: Partial<FleetGauges> = {}): Metrics {
+function aMetrics(fields: Partial<FleetGauges> = {}, maxModelSeries = 100): Metrics {
   const metrics = createMetrics({
+    maxModelSeries,
     version: '1.2.3',
     envoyVersion: () => undefined,
     paths: ['/api/chat'],
@@ -173,4 +174,21 @@ it('tells what was learnt of each model on each node', async () => {
   expect(await series(metrics, 'warmpath_learnt_answer_tokens_per_second')).toEqual([`${labels} 40`]);
   expect(await series(metrics, 'warmpath_learnt_slots')).toEqual([`${labels} 2`]);
   expect(await series(metrics, 'warmpath_learnt_prompt_tokens_per_second')).toEqual([]);
+});
+
+it('names no more learnt models than a scrape may have, and those in memory all the same', async () => {
+  const estimate = { value: 1, spread: 0, weight: 5, at: 0 };
+  const names = ['alpha:latest', 'beta:7b', 'gamma:1b'];
+  const record = aNode('gpu1', {
+    models: names.map((name) => aModel(name)),
+    resident: [aResident('gamma:1b')],
+  });
+  const snapshot = aSnapshot([record], 1, 0);
+  const nodes = snapshot.nodes.map((view) => ({
+    ...view,
+    figures: new Map(names.map((name) => [anyContextKey(name), { ...NO_FIGURES, heldMs: estimate }])),
+  }));
+  const metrics = aMetrics({ snapshot: () => ({ ...snapshot, nodes }) }, 2);
+  expect(await series(metrics, 'warmpath_learnt_held_seconds')).toHaveLength(2);
+  expect(await series(metrics, 'warmpath_model_resident')).toEqual(['{node="gpu1",model="gamma:1b"} 1']);
 });
