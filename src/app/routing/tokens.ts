@@ -1,4 +1,4 @@
-import { figuresKey } from '../../fleet/figures-key.ts';
+import { anyContextKey, figuresKey } from '../../fleet/figures-key.ts';
 import type { ModelFigures, NodeView } from '../../fleet/types.ts';
 import type { RouteRequest } from '../../request/types.ts';
 
@@ -21,5 +21,5 @@ export function predictedTokens(request: RouteRequest, node: NodeView | undefine
 
 export function figuresOf(request: RouteRequest, node: NodeView | undefined): ModelFigures | undefined {
   const { key } = request.model;
-  return node?.figures.get(figuresKey(key, request.numCtx)) ?? node?.figures.get(key);
+  return node?.figures.get(figuresKey(key, request.numCtx)) ?? node?.figures.get(anyContextKey(key));
 }

@@ -448,3 +448,127 @@ describe('wantsResponseHeaders', () => {
     await other.stop();
   });
 });
+
+describe('a request that must wait for a slot', () => {
+  const patient = () => ({ id: 'a', class: 'normal' as const, maxWaitMs: 60_000, isPrivileged: false });
+
+  async function opened() {
+    const patientService = new ProcessorService({ ...deps(), callers: patient });
+    const other = await startServer([patientService]);
+    const call = process(other.client(patientService.definition));
+    const inbox = new Inbox<ProcessingResponse>(call);
+    router.holds = true;
+    return { other, call, inbox };
+  }
+
+  it('makes Envoy wait for longer, and is answered when a slot is free', async () => {
+    const { other, call, inbox } = await opened();
+    call.write(head({ bones: CHAT }));
+    const hold = await inbox.next();
+    expect(Number(hold.override_message_timeout?.seconds)).toBe(65);
+    expect(hold.request_headers).toBeFalsy();
+    router.waiting[0]?.placed(DECISION);
+    expect(headersOf(await inbox.next())).toEqual(ROUTED_HEADERS);
+    call.end();
+    await other.stop();
+  });
+
+  it('is refused in its API’s words when no slot came', async () => {
+    const { other, call, inbox } = await opened();
+    call.write(head({ bones: CHAT, path: '/v1/chat/completions' }));
+    await inbox.next();
+    router.waiting[0]?.refused(new RouterError('no_slot_in_time', 'server busy', { retryAfterSeconds: 7 }));
+    const { immediate_response } = await inbox.next();
+    expect(immediate_response?.status?.code).toBe(429);
+    expect(JSON.parse(Buffer.from(immediate_response?.body ?? []).toString())).toMatchObject({
+      error: { type: 'rate_limit_error', code: 'no_slot_in_time' },
+    });
+    expect(router.refusals).toEqual(['no_slot_in_time']);
+    call.end();
+    await other.stop();
+  });
+
+  it('F01 leaves the line when the stream ends', async () => {
+    const { other, call, inbox } = await opened();
+    call.write(head({ bones: CHAT }));
+    await inbox.next();
+    call.cancel();
+    await until(() => router.finished.length > 0);
+    expect(router.finished).toEqual(['waiting']);
+    await other.stop();
+  });
+
+  it('leaves the line when Envoy answers by itself', async () => {
+    const { other, call, inbox } = await opened();
+    call.write(head({ bones: CHAT }));
+    await inbox.next();
+    call.write({ response_headers: {} });
+    expect(await inbox.next()).toMatchObject({ response_headers: { response: {} } });
+    expect(router.finished).toEqual(['waiting']);
+    call.end();
+    await other.stop();
+  });
+
+  it('F24 holds its body only where Envoy was asked for it', async () => {
+    const { other, call, inbox } = await opened();
+    call.write(head());
+    await inbox.next();
+    call.write(body(CHAT));
+    await inbox.next();
+    expect(router.held).toEqual([CHAT.length]);
+    call.end();
+    await other.stop();
+  });
+});
+
+describe('a decision that changes the body', () => {
+  const EDITED = '{"model":"qwen3:32b","messages":[]}';
+  const edits = [{ field: 'model' as const, to: 'qwen3:32b' }];
+
+  it('asks for the body where only bones came, and answers with the changed one and its length', async () => {
+    router.answer = () => ({ ...DECISION, edits });
+    const { call, inbox } = open();
+    call.write(head({ bones: CHAT }));
+    expect((await inbox.next()).mode_override).toMatchObject({ request_body_mode: BUFFERED });
+    call.write(body(CHAT));
+    const reply = await inbox.next();
+    expect(Buffer.from(reply.request_body?.response?.body_mutation?.body ?? []).toString()).toBe(EDITED);
+    expect(headersOf(reply)).toEqual({ ...ROUTED_HEADERS, 'content-length': String(EDITED.length) });
+    expect(router.finished).toEqual([]);
+    call.end();
+    await inbox.status;
+    await until(() => router.finished.length > 0);
+  });
+
+  it('changes the body that is at hand', async () => {
+    router.answer = () => ({ ...DECISION, edits });
+    const { call, inbox } = open();
+    call.write(head());
+    await inbox.next();
+    call.write(body(CHAT));
+    const reply = await inbox.next();
+    expect(Buffer.from(reply.request_body?.response?.body_mutation?.body ?? []).toString()).toBe(EDITED);
+    call.end();
+  });
+
+  it('changes large bodies in slices', async () => {
+    router.answer = () => ({ ...DECISION, edits });
+    const { call, inbox } = open();
+    const large = `{"messages":[{"content":"${'x'.repeat(3 * 1024 * 1024)}"}],"model":"llama3"}`;
+    call.write(head());
+    await inbox.next();
+    call.write(body(large));
+    const reply = await inbox.next();
+    expect(Buffer.from(reply.request_body?.response?.body_mutation?.body ?? []).toString()).toBe(
+      large.replace('llama3', 'qwen3:32b'),
+    );
+    call.end();
+  });
+
+  it('leaves bodies alone that need no change', async () => {
+    const { call, inbox } = open();
+    call.write(head({ bones: CHAT }));
+    expect((await inbox.next()).request_headers?.response?.body_mutation).toBeFalsy();
+    call.end();
+  });
+});
