@@ -110,6 +110,13 @@ describeReal(await realEnvoy(), 'with Envoy', () => {
       expect(served()).toEqual([]);
     });
 
+    it('an alias of which no model is there is not found, under its own name', async () => {
+      const answer = await chat('nothing');
+      expect([answer.status, answer.json()]).toEqual([404, { error: "model 'nothing' not found" }]);
+      const both = await chat('nothing', { fallback_models: ['nowhere'] });
+      expect([both.status, both.json()]).toEqual([404, { error: "model 'nothing' not found" }]);
+    });
+
     it('lists show aliases of models that there are', async () => {
       const { models } = (await send(`${warmpath.url}/api/tags`)).json() as { models: { name: string }[] };
       const { data } = (await send(`${warmpath.url}/v1/models`)).json() as { data: { id: string }[] };

@@ -1,6 +1,7 @@
 import { RouterError } from '../../request/errors.ts';
 import type { ModelName, RouteRequest } from '../../request/types.ts';
 import { rank } from '../../routing/rank.ts';
+import { modelNotFound } from '../../routing/refusals.ts';
 import type { Inflight, RankedNode, Ranking, Situation } from '../../routing/types.ts';
 import type { Random } from '../ports.ts';
 import { SituationRecorder, type TapedSituation } from '../situation-tape.ts';
@@ -92,10 +93,20 @@ export class Chooser {
   #choiceOf(asked: RouteRequest, target: ModelName, situation: Situation): Choice {
     const request = target.key === asked.model.key ? asked : { ...asked, model: target };
     const recorder = this.#deps.inputs === undefined ? undefined : new SituationRecorder(situation);
-    const ranking = rank(request, recorder?.situation ?? situation);
+    const ranking = rankFor(asked, request, recorder?.situation ?? situation);
     const best = ranking.nodes[0];
     if (best === undefined) throw noNode();
     return { request, target, ranking, best, situation, taped: recorder?.taped() };
+  }
+}
+
+/** A client that asked for an alias is told of the alias: of its models it knows nothing. */
+function rankFor(asked: RouteRequest, request: RouteRequest, situation: Situation): Ranking {
+  try {
+    return rank(request, situation);
+  } catch (error) {
+    const isAlias = request !== asked && error instanceof RouterError && error.code === 'model_not_found';
+    throw isAlias ? modelNotFound(asked) : error;
   }
 }
 
