@@ -1,13 +1,15 @@
+import { NameTable } from './name-table.ts';
 import { MEMBER_NAMES } from './prompt-members.ts';
+import { hexCode } from './string-escape.ts';
 
 /** Members of a request that decide where it goes, and how they are written. */
 export const FIELD_NAMES = ['model', 'name', 'stream', 'options', 'keep_alive'] as const;
 export type FieldName = (typeof FIELD_NAMES)[number];
 
-/** All members that are read. */
-export const TOP_NAMES = [...MEMBER_NAMES, ...FIELD_NAMES] as const;
+/** All members that are read: MEMBER_NAMES, then FIELD_NAMES. */
+const TOP_NAMES = [...MEMBER_NAMES, ...FIELD_NAMES] as const;
 
-const CODES = TOP_NAMES.map((name) => Array.from(name, (character) => character.charCodeAt(0)));
+export const TOP = new NameTable(TOP_NAMES);
 const LONGEST = Math.max(...TOP_NAMES.map((name) => name.length));
 
 /** Nothing that folds to a letter of ours. */
@@ -15,13 +17,18 @@ const OTHER = 0;
 /** Reused by every call; nothing is awaited while it is in use. */
 const folded = new Uint8Array(LONGEST);
 
+/** Added to the index of a name that is not written exactly so. */
+export const VARIANT = 64;
+
 /**
  * Index of the member that a key names for Go's encoding/json, -1 for none: it takes any spelling that is equal under
- * Unicode's simple case folding, where U+017F is an s and U+212A a k. The range is the key as written, valid JSON.
+ * Unicode's simple case folding, where U+017F is an s and U+212A a k. The range is the key as written, valid JSON;
+ * escapes count as what they stand for.
  */
 export function foldedName(bytes: Uint8Array, start: number, end: number): number {
   if (end - start > LONGEST * 6) return -1; // even with every letter as \uXXXX
   let length = 0;
+  let variant = 0;
   let pos = start;
   while (pos < end) {
     if (length === LONGEST) return -1;
@@ -29,13 +36,12 @@ export function foldedName(bytes: Uint8Array, start: number, end: number): numbe
     const code = characterCode(bytes, pos, size);
     const lower = foldToAscii(code);
     if (lower === OTHER) return -1;
+    if (lower !== code) variant = VARIANT;
     folded[length++] = lower;
     pos += size;
   }
-  for (const [index, codes] of CODES.entries()) {
-    if (codes.length === length && codes.every((code, i) => folded[i] === code)) return index;
-  }
-  return -1;
+  const index = TOP.find(folded, 0, length);
+  return index < 0 ? index : index + variant;
 }
 
 function characterSize(bytes: Uint8Array, pos: number): number {
@@ -52,15 +58,6 @@ function characterCode(bytes: Uint8Array, pos: number, size: number): number {
   if (byte < 0x80) return byte;
   if (byte === 0xc5 && bytes[pos + 1] === 0xbf) return 0x17f;
   return byte === 0xe2 && bytes[pos + 1] === 0x84 && bytes[pos + 2] === 0xaa ? 0x212a : OTHER;
-}
-
-function hexCode(bytes: Uint8Array, pos: number): number {
-  let code = 0;
-  for (let i = pos; i < pos + 4; i++) {
-    const byte = bytes[i] ?? 0;
-    code = code * 16 + (byte <= 0x39 ? byte - 0x30 : (byte | 0x20) - 0x57);
-  }
-  return code;
 }
 
 function foldToAscii(code: number): number {

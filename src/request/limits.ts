@@ -7,7 +7,7 @@ export const MAX_NESTING = 512;
 /** Longest number or duration whose value is worked out; longer ones pass to the node without being understood. */
 export const MAX_VALUE_BYTES = 1024;
 /** Bytes of a body read in one go: well under a millisecond even where the body is made to be slow. */
-export const SCAN_SLICE_BYTES = 128 * 1024;
+export const SCAN_SLICE_BYTES = 64 * 1024;
 
 /** How the Lua filter makes bones: strings longer than `keepBytes` become their first `headBytes`, `#` and their length. */
 export const BONES = { keepBytes: 300, headBytes: 64, wholeBodyBytes: 1024 } as const;

@@ -1,21 +1,24 @@
-import { stringValue } from './string-value.ts';
+import { hexCode } from './string-escape.ts';
 
 const BACKSLASH = 0x5c;
+const LOWER_U = 0x75;
 
 /** What `find` answers for a key that is not in the table. */
 export const NOT_FOUND = -1;
 
-/** Finds keys among a few ASCII names, quickly and without decoding them. */
+/** Finds keys among a few names of letters, digits and underscores, quickly and without decoding them. */
 export class NameTable {
-  readonly #names: readonly string[];
   readonly #longest: number;
   /** By length: the names' indices and their bytes. */
   readonly #indices: readonly (readonly number[])[];
   readonly #codes: readonly Uint8Array[];
 
+  /** Reused by every call; nothing is awaited while it is in use. */
+  readonly #decoded: Uint8Array;
+
   constructor(names: readonly string[]) {
-    this.#names = names;
     this.#longest = Math.max(...names.map((name) => name.length));
+    this.#decoded = new Uint8Array(this.#longest);
     this.#indices = Array.from({ length: this.#longest + 1 }, (_, length) =>
       [...names.keys()].filter((index) => names[index]?.length === length),
     );
@@ -41,9 +44,16 @@ export class NameTable {
   findEscaped(bytes: Uint8Array, start: number, end: number): number {
     const found = this.find(bytes, start, end);
     if (found !== NOT_FOUND || end - start > this.#longest * 6) return found;
-    for (let pos = start; pos < end; pos++) {
-      if (bytes[pos] === BACKSLASH) return this.#names.indexOf(stringValue(bytes, start, end) ?? '');
+    let length = 0;
+    for (let pos = start; pos < end; length++) {
+      if (length === this.#longest) return NOT_FOUND;
+      const isEscaped = bytes[pos] === BACKSLASH;
+      if (isEscaped && bytes[pos + 1] !== LOWER_U) return NOT_FOUND; // of what it stands for, no name has any
+      const code = isEscaped ? hexCode(bytes, pos + 2) : (bytes[pos] ?? 0);
+      if (code >= 0x80) return NOT_FOUND;
+      this.#decoded[length] = code;
+      pos += isEscaped ? 6 : 1;
     }
-    return NOT_FOUND;
+    return length === end - start ? NOT_FOUND : this.find(this.#decoded, 0, length);
   }
 }

@@ -1,5 +1,5 @@
 import { RouterError } from './errors.ts';
-import { FIELD_NAMES, type FieldName, foldedName, TOP_NAMES } from './field-names.ts';
+import { FIELD_NAMES, type FieldName, foldedName, TOP, VARIANT } from './field-names.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { JsonKind, JsonSink } from './json-lexer.ts';
 import { numberStay, textStay, unloadsAfter } from './keep-alive.ts';
@@ -32,7 +32,6 @@ export const RUNNER_OPTIONS = [
   'vocab_only',
   'logits_all',
 ] as const;
-const TOP = new NameTable(TOP_NAMES);
 const OPTIONS = new NameTable([...RUNNER_OPTIONS, 'num_ctx', 'num_predict']);
 const NUM_CTX = RUNNER_OPTIONS.length;
 const NUM_PREDICT = NUM_CTX + 1;
@@ -47,7 +46,7 @@ export class RequestFields implements JsonSink {
   readonly #endpoint: InferenceEndpoint;
   readonly #roles: readonly (MemberRole | undefined)[];
   readonly #looksCut: LooksCut | undefined;
-  /** One bit for each of TOP_NAMES. */
+  /** One bit for each of the top names. */
   #seen = 0;
   readonly #digest = new StringDigest();
   readonly #fingerprint = new Fingerprint();
@@ -148,10 +147,12 @@ export class RequestFields implements JsonSink {
   }
 
   #beginMember(bytes: Uint8Array, start: number, end: number): void {
-    const exact = TOP.findEscaped(bytes, start, end);
-    const name = exact < 0 ? foldedName(bytes, start, end) : exact;
+    let name = TOP.find(bytes, start, end);
+    if (name < 0) name = foldedName(bytes, start, end);
+    const isExact = name < VARIANT;
+    if (!isExact) name -= VARIANT;
     this.#role = this.#roles[name];
-    this.#field = name < MEMBER_NAMES.length ? undefined : this.#fieldOf(name, exact >= 0);
+    this.#field = name < MEMBER_NAMES.length ? undefined : this.#fieldOf(name, isExact);
     this.#option = NO_OPTION;
     this.#prompt.member(this.#role);
   }

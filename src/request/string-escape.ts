@@ -15,6 +15,16 @@ export function stringEscapeEnd(bytes: Uint8Array, backslash: number): number {
   return backslash + 6;
 }
 
+/** The value of four hexadecimal digits. */
+export function hexCode(bytes: Uint8Array, start: number): number {
+  let code = 0;
+  for (let i = start; i < start + 4; i++) {
+    const byte = bytes[i] ?? 0;
+    code = code * 16 + (byte <= 0x39 ? byte - 0x30 : (byte | 0x20) - 0x57);
+  }
+  return code;
+}
+
 export function isHexDigit(byte: number | undefined): boolean {
   if (byte === undefined) return false;
   const lower = byte | 0x20;
