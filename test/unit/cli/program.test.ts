@@ -188,6 +188,23 @@ it('check says how state is shared and how nodes come to be known, and keeps eve
   expect(text.out + json.out).not.toContain('tell-nobody');
 });
 
+it('check names aliases and known clients, and keeps their keys', async () => {
+  const key = 'a-key-that-nobody-sees';
+  const file = aFile(
+    'clients.yaml',
+    `models: { gpt-4o: [qwen3, llama3.1] }\nclients: [{ name: chat, key: ${key}, class: interactive }]\n`,
+  );
+  const text = await run(['check', file]);
+  expect(text.out).toContain('known clients   chat');
+  expect(text.out).toContain('aliases         gpt-4o');
+  const json = await run(['check', '--json', '--config', file]);
+  expect(JSON.parse(json.out).config).toMatchObject({
+    models: { 'gpt-4o': ['qwen3', 'llama3.1'] },
+    clients: [{ name: 'chat', class: 'interactive', privileged: false }],
+  });
+  expect(`${text.out}${text.err}${json.out}${json.err}`).not.toContain(key);
+});
+
 it('check takes Redis, agents and discovery from flags', async () => {
   const flags = [
     '--redis',
