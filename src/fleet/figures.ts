@@ -18,6 +18,11 @@ const SURE_WEIGHT = 6;
 /** Half of a figure comes from what was believed before at the square root of this weight. */
 const DOUBT = 0.3;
 
+/** It is believed, whatever else is known. */
+export function isSure(estimate: Estimate | undefined): estimate is Estimate {
+  return estimate !== undefined && estimate.weight >= SURE_WEIGHT && estimate.value > 0;
+}
+
 /** How far an estimate is to be believed, 0 to 1. One sample says most of it: nothing else is as near to the truth. */
 export function confidenceIn(estimate: Estimate | undefined): number {
   if (estimate === undefined) return 0;

@@ -1,6 +1,6 @@
-import { confidenceIn, NO_FIGURES, refined } from '../fleet/figures.ts';
+import { confidenceIn, isSure, NO_FIGURES, refined } from '../fleet/figures.ts';
 import { anyContextKey, figuresKey, NODE_FIGURES_KEY, REFERENCE_BYTES } from '../fleet/figures-key.ts';
-import type { ModelFigures, ModelKey, NodeView } from '../fleet/types.ts';
+import type { Estimate, ModelFigures, ModelKey, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
 import type { RoutingParams } from './params.ts';
 
@@ -49,12 +49,13 @@ export function predictService(
   const isRead = operation !== 'show' && !request.isEmpty;
   const isWritten = isRead && operation !== 'embed';
 
-  const bytesPerToken = refined(
-    refined(refined(params.bytesPerToken, all.bytesPerToken), any.bytesPerToken),
+  const bytesPerToken = known(
+    params.bytesPerToken,
+    all.bytesPerToken,
+    any.bytesPerToken,
     exact.bytesPerToken,
   );
-  const nodePromptRate = refined((params.promptBytesPerSecond * weight) / REFERENCE_BYTES, all.promptRate);
-  const promptRate = refined(refined(nodePromptRate * scale, any.promptRate), exact.promptRate);
+  const promptRate = promptRateOf(weight, scale, all, any, exact, params);
   const promptTokens = isRead
     ? promptTokensOf(request, bytesPerToken, contextOf(node, request, exact), params)
     : 0;
@@ -82,7 +83,7 @@ function loadSecondsOf(
 ): number {
   const rate = node.loadBytesPerSecond ?? params.defaultLoadBytesPerSecond * weight;
   const prior = params.loadStartSeconds + size / Math.max(1, rate);
-  return sane(refined(refined(prior * 1000, any.loadMs), exact.loadMs) / 1000);
+  return sane(known(prior * 1000, undefined, any.loadMs, exact.loadMs) / 1000);
 }
 
 /** What passes before the node begins to read: its own overhead, and what strangers make it wait. */
@@ -93,7 +94,7 @@ function startSecondsOf(
   params: RoutingParams,
 ): number {
   const prior = (params.baseSeconds * 1000) / weight;
-  return refined(refined(prior, any.innerWaitMs), exact.innerWaitMs) / 1000;
+  return known(prior, undefined, any.innerWaitMs, exact.innerWaitMs) / 1000;
 }
 
 function promptTokensOf(
@@ -119,11 +120,22 @@ function answerTokensOf(
   exact: ModelFigures,
   params: RoutingParams,
 ): number {
-  const usual = refined(
-    refined(refined(params.answerTokens, all.answerTokens), any.answerTokens),
-    exact.answerTokens,
-  );
+  const usual = known(params.answerTokens, all.answerTokens, any.answerTokens, exact.answerTokens);
   return maxTokens !== undefined && maxTokens >= 0 ? Math.min(usual, maxTokens) : usual;
+}
+
+/** Tokens of the prompt that are read per second. */
+function promptRateOf(
+  weight: number,
+  scale: number,
+  all: ModelFigures,
+  any: ModelFigures,
+  exact: ModelFigures,
+  params: RoutingParams,
+): number {
+  if (isSure(exact.promptRate)) return exact.promptRate.value;
+  const node = refined((params.promptBytesPerSecond * weight) / REFERENCE_BYTES, all.promptRate);
+  return refined(refined(node * scale, any.promptRate), exact.promptRate);
 }
 
 /** Tokens per second of one answer among `concurrency`. */
@@ -136,24 +148,28 @@ function answerRateOf(
   concurrency: number,
   params: RoutingParams,
 ): number {
-  const wanted = slowdown(concurrency, params);
-  const prior = (params.answerBytesPerSecond * weight) / REFERENCE_BYTES / wanted;
+  const rate = exact.answerRates[placeOf(concurrency)];
+  if (isSure(rate)) return rate.value;
+  const prior = (params.answerBytesPerSecond * weight) / REFERENCE_BYTES / slowdown(concurrency, params);
   const node = refinedRate(prior, all, concurrency, params);
   return refinedRate(refinedRate(node * scale, any, concurrency, params), exact, concurrency, params);
 }
 
-/** The rate with the nearest number of requests at once that was seen, as it would be with `concurrency`. */
+/** First by the nearest number of requests at once that was seen, as it would be with `concurrency`; then by that itself. */
 function refinedRate(
   prior: number,
   { answerRates }: ModelFigures,
   concurrency: number,
   params: RoutingParams,
 ): number {
-  const place = nearestSeen(answerRates, concurrency);
-  const seen = answerRates[place];
-  if (seen === undefined) return prior;
-  const ratio = slowdown(place + 1, params) / slowdown(concurrency, params);
-  return ratio === 1 ? refined(prior, seen) : refined(prior / ratio, seen) * ratio;
+  if (answerRates.length === 0) return prior;
+  const wanted = placeOf(concurrency);
+  const seen = answerRates[wanted];
+  if (isSure(seen)) return seen.value;
+  const other = nearestSeen(answerRates, wanted);
+  if (other === undefined) return refined(prior, seen);
+  const ratio = slowdown(other + 1, params) / slowdown(concurrency, params);
+  return refined(refined(prior / ratio, answerRates[other]) * ratio, seen);
 }
 
 /** How much longer an answer takes among so many. */
@@ -161,13 +177,16 @@ function slowdown(concurrency: number, params: RoutingParams): number {
   return concurrency > 1 ? 1 + params.slowdownPerRequest * (concurrency - 1) : 1;
 }
 
-function nearestSeen(rates: ModelFigures['answerRates'], concurrency: number): number {
-  const wanted = concurrency >= 1 ? Math.floor(concurrency) - 1 : 0;
-  if (rates[wanted] !== undefined) return wanted;
-  let best = -1;
+function placeOf(concurrency: number): number {
+  return concurrency >= 1 ? Math.floor(concurrency) - 1 : 0;
+}
+
+/** The place nearest to `wanted`, but itself. */
+function nearestSeen(rates: ModelFigures['answerRates'], wanted: number): number | undefined {
+  let best: number | undefined;
   for (let place = 0; place < rates.length; place += 1) {
-    if (rates[place] === undefined) continue;
-    if (best < 0 || Math.abs(place - wanted) < Math.abs(best - wanted)) best = place;
+    if (place === wanted || rates[place] === undefined) continue;
+    if (best === undefined || Math.abs(place - wanted) < Math.abs(best - wanted)) best = place;
   }
   return best;
 }
@@ -180,11 +199,26 @@ function confidenceOf(
 ): number {
   const reading = Math.max(confidenceIn(any.promptRate), confidenceIn(exact.promptRate));
   if (!isWritten) return reading;
-  const writing = Math.max(
-    confidenceIn(any.answerRates[nearestSeen(any.answerRates, concurrency)]),
-    confidenceIn(exact.answerRates[nearestSeen(exact.answerRates, concurrency)]),
-  );
-  return (reading + writing) / 2;
+  return (reading + Math.max(writing(any, concurrency), writing(exact, concurrency))) / 2;
+}
+
+function writing({ answerRates }: ModelFigures, concurrency: number): number {
+  if (answerRates.length === 0) return 0;
+  const wanted = placeOf(concurrency);
+  const confidence = confidenceIn(answerRates[wanted]);
+  if (confidence === 1) return 1;
+  const other = nearestSeen(answerRates, wanted);
+  return other === undefined ? confidence : Math.max(confidence, confidenceIn(answerRates[other]));
+}
+
+/** The last estimate, as far as it is to be believed, then the one before it, and so on to what is taken for granted. */
+function known(
+  prior: number,
+  all: Estimate | undefined,
+  any: Estimate | undefined,
+  exact: Estimate | undefined,
+): number {
+  return isSure(exact) ? exact.value : refined(refined(refined(prior, all), any), exact);
 }
 
 function sane(seconds: number): number {
