@@ -45,6 +45,19 @@ const hostile: readonly (readonly [string, (size: number) => string])[] = [
   ['white space', (size) => `{"model":"a"${fill(' ', size)}}`],
   ['strings that look cut', (size) => `{"model":"a","x":[${fill(`"${'x'.repeat(64)}#301",`, size)}1]}`],
   ['strings that look split', (size) => `{"model":"a","x":[${fill(`"${'x'.repeat(62)}\\u#301",`, size)}1]}`],
+  ['messages', (size) => `{"model":"a","messages":[${fill('{"role":"user","content":"hi"},', size)}1]}`],
+  ['empty messages', (size) => `{"model":"a","messages":[${fill('{},', size)}1]}`],
+  ['long messages', (size) => `{"model":"a","messages":[${fill(`"${'x'.repeat(301)}",`, size)}1]}`],
+  ['tools', (size) => `{"model":"a","tools":[{${fill('"a":"b",', size)}"a":1}]}`],
+  ['options', (size) => `{"model":"a","options":{${fill('"num_gpu":1,', size)}"a":1}}`],
+  ['escaped keys', (size) => `{"model":"a",${fill('"\\u0061bcdefgh":1,', size)}"x":1}`],
+  ['escaped options', (size) => `{"model":"a","options":{${fill('"num_\\u0061":1,', size)}"x":1}}`],
+  ['tokens', (size) => `{"model":"a","context":[${fill('12,', size)}1]}`],
+  [
+    'messages that look cut',
+    (size) => `{"model":"a","messages":[${fill(`"${'é'.repeat(33)}#301",`, size)}1]}`,
+  ],
+  ['digits after a hash', (size) => `{"model":"a","x":[${fill(`"#${'1'.repeat(290)}",`, size)}1]}`],
   ['digits after a split', (size) => `{"model":"a","x":"${'x'.repeat(63)}\\#${fill('1', size)}"}`],
   [
     'replacement characters',
@@ -60,8 +73,8 @@ describe('B14: hostile bodies cost time in proportion to their length', () => {
     ]) {
       const small = body(8_000);
       const large = body(32_000);
-      expect(readsOf(small, read)).toBeLessThanOrEqual(6 * small.length + 100);
-      expect(readsOf(large, read)).toBeLessThanOrEqual(6 * large.length + 100);
+      expect(readsOf(small, read)).toBeLessThanOrEqual(7 * small.length + 100);
+      expect(readsOf(large, read)).toBeLessThanOrEqual(7 * large.length + 100);
     }
   });
 
