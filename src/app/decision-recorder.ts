@@ -44,13 +44,13 @@ export class DecisionRecorder implements RequestWatcher {
       end: outcome.end,
       status: outcome.status,
       attempts: Math.min(outcome.attempts, 1_000),
-      firstByteMs: outcome.firstByteMs,
-      totalMs: outcome.totalMs,
+      firstByteMs: known(outcome.firstByteMs),
+      totalMs: rounded(outcome.totalMs),
       promptTokens: usage.promptTokens,
       completionTokens: usage.completionTokens,
-      loadMs: usage.loadMs,
-      promptEvalMs: usage.promptEvalMs,
-      evalMs: usage.evalMs,
+      loadMs: known(usage.loadMs),
+      promptEvalMs: known(usage.promptEvalMs),
+      evalMs: known(usage.evalMs),
     });
   }
 
@@ -104,6 +104,10 @@ export class DecisionRecorder implements RequestWatcher {
 
 /** JSON has no members that are undefined. */
 type Unset<T> = { [Key in keyof T]: T[Key] | undefined };
+
+function known(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : rounded(ms);
+}
 
 /** Microseconds are exact enough. */
 function rounded(ms: number): number {
