@@ -70,6 +70,77 @@ export function describeStore(name: string, harness: StoreHarness): void {
     const seenBy = async (store: Store | undefined, id: string) =>
       plain(await of(store).inflightElsewhere(id));
 
+    describe('claims of a slot', () => {
+      const lease = (id: string, node = 'n1', model = 'm:latest'): Lease => ({ id, node, model });
+      beforeEach(async () => {
+        await beat(a, 'a');
+        await beat(b, 'b');
+      });
+
+      it('are granted up to the cap, over all replicas, and count as leases', async () => {
+        expect(await of(a).claimSlot('a', lease('1'), 2)).toBe(true);
+        expect(await of(b).claimSlot('b', lease('2'), 2)).toBe(true);
+        expect(await of(a).claimSlot('a', lease('3'), 2)).toBe(false);
+        expect(await of(b).claimSlot('b', lease('4'), 2)).toBe(false);
+        expect(await seenBy(c, 'c')).toEqual({ a: { 'n1 m:latest': 1 }, b: { 'n1 m:latest': 1 } });
+        expect((await beat(a, 'a')).leases).toBe(1);
+      });
+
+      it('count leases that were taken without asking', async () => {
+        await of(b).changeLeases('b', [put('x'), put('y')]);
+        expect(await of(a).claimSlot('a', lease('1'), 2)).toBe(false);
+        await of(b).changeLeases('b', [release('x')]);
+        expect(await of(a).claimSlot('a', lease('1'), 2)).toBe(true);
+      });
+
+      it('concern one model on one node', async () => {
+        expect(await of(a).claimSlot('a', lease('1'), 1)).toBe(true);
+        expect(await of(a).claimSlot('a', lease('2', 'n2'), 1)).toBe(true);
+        expect(await of(b).claimSlot('b', lease('3', 'n1', 'other:7b'), 1)).toBe(true);
+      });
+
+      it('may be repeated: the lease counts once', async () => {
+        expect(await of(a).claimSlot('a', lease('1'), 1)).toBe(true);
+        expect(await of(a).claimSlot('a', lease('1'), 1)).toBe(true);
+        expect((await beat(a, 'a')).leases).toBe(1);
+      });
+
+      it('find a slot that was released again', async () => {
+        await of(a).claimSlot('a', lease('1'), 1);
+        await of(a).changeLeases('a', [release('1')]);
+        expect(await of(b).claimSlot('b', lease('2'), 1)).toBe(true);
+      });
+
+      it('find the slots of a replica that has left', async () => {
+        await of(a).claimSlot('a', lease('1'), 1);
+        await of(a).leave('a');
+        expect(await of(b).claimSlot('b', lease('2'), 1)).toBe(true);
+      });
+
+      it('that come together never give one slot twice, and some of them succeed in the end', async () => {
+        const granted = new Set<string>();
+        for (let round = 0; round < 20; round += 1) {
+          const claims = [0, 1, 2, 3].flatMap((i) =>
+            [
+              ['a', a],
+              ['b', b],
+            ].map(async ([name, store]) => {
+              const id = `${name}-${round}-${i}`;
+              // Sound: the pairs above are a name and its store.
+              const isOurs = await of(store as Store).claimSlot(name as string, lease(id), 3);
+              if (isOurs) granted.add(id);
+            }),
+          );
+          await Promise.all(claims);
+          expect(granted.size).toBeLessThanOrEqual(3);
+          if (granted.size === 3) break;
+        }
+        expect(granted.size).toBe(3);
+        const counts = Object.values(await seenBy(c, 'c')).map((pairs) => pairs['n1 m:latest'] ?? 0);
+        expect(counts.reduce((sum, each) => sum + each, 0)).toBe(3);
+      });
+    });
+
     describe('leases', () => {
       it('shows a replica the leases of the others by replica, node and model, not its own', async () => {
         await beat(a, 'a');
