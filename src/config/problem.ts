@@ -43,13 +43,11 @@ export function describeIssues(error: z.ZodError, known: KnownKeys = KNOWN_KEYS)
     // Keys of a parsed document are strings and list indices: symbols cannot occur.
     const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys
-        .slice(0, MAX_PROBLEMS + 1)
-        .map((key) => ({
-          path: [...path, key],
-          message: unknownKey(key, path, issue.input, known),
-          atKey: true,
-        }));
+      return issue.keys.slice(0, MAX_PROBLEMS + 1).map((key) => ({
+        path: [...path, key],
+        message: unknownKey(key, path, issue.input, known),
+        atKey: true,
+      }));
     }
     if (issue.code === 'invalid_key') {
       return [{ path, message: issue.issues[0]?.message ?? issue.message, atKey: true }];
