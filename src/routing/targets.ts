@@ -21,7 +21,7 @@ export function targetsOf(
   let missing: Capability | undefined;
   let able: ModelName[] | undefined;
   for (const [at, target] of wanted.entries()) {
-    const lacks = lackedByAll(request, target, snapshot, target === model);
+    const lacks = lackedByAll(request, target, snapshot, target.key === model.key);
     if (lacks === undefined) {
       able?.push(target);
       continue;

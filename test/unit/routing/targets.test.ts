@@ -105,6 +105,11 @@ describe('what a model cannot do', () => {
     expect(targets(model, fields)).toEqual(want);
   });
 
+  it('keeps a model for embeddings that completes where the client names it, by an alias of its own name too', () => {
+    const fallback = aliasesFrom({ tiny: ['tiny', 'qwen3:32b', 'embedder'] }).aliases;
+    expect(targets('tiny', { operation: 'embed' }, fallback)).toEqual(['tiny', 'embedder']);
+  });
+
   it.each([
     ['that it was not asked yet', 'old'],
     ['that no node has', 'nowhere'],
