@@ -73,12 +73,14 @@ export class QueryGuard {
     );
   }
 
-  /** Nodes that may still be tried with the body: the list that Envoy walks must not be longer. At least 1 where `check` passes. */
+  /**
+   * Nodes that may still be tried with a body that was there when one failed: the list that Envoy walks must not be longer.
+   * At least 1; Infinity for all other bodies, whose lists routing keeps short.
+   */
   attemptsLeft(fingerprint: string, now: number): number {
     const suspect = this.#suspects.get(fingerprint);
-    if (suspect === undefined) return MAX_DEATHS;
-    const deaths = deathsOf(suspect.strikes, now);
-    return Math.max(1, MAX_DEATHS - Math.floor(deaths));
+    const deaths = suspect === undefined ? 0 : deathsOf(suspect.strikes, now);
+    return deaths === 0 ? Number.POSITIVE_INFINITY : Math.max(1, MAX_DEATHS - Math.floor(deaths));
   }
 
   /** An attempt with the body failed. `''` stands for a body that is not known: never held against anybody. */
