@@ -31,11 +31,18 @@ export class PromptNotes {
     this.#book.note(node, model, prefixes, slots, this.#clock.now());
   }
 
+  /** The model has left the node's memory. */
+  unloaded(node: NodeId, model: ModelKey): void {
+    this.#book.forget(node, model);
+  }
+
   /** An answer: whatever the model had read before a load is gone. */
   heard(node: NodeId, observation: Observation): void {
     if (observation.kind !== 'attempt_served') return;
     const { model, service } = observation;
-    if ((service.loadMs ?? 0) > WARM_LOAD_MS && service.concurrency === 1) this.#book.forget(node, model);
+    const { loadMs, wasWarm, concurrency } = service;
+    const wasLoaded = loadMs === undefined ? !wasWarm : loadMs > WARM_LOAD_MS;
+    if (wasLoaded && concurrency === 1) this.#book.forget(node, model);
     if (service.prefixes !== undefined) this.note(node, model, service.prefixes);
   }
 }

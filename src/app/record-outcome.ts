@@ -25,7 +25,7 @@ export interface OutcomeDependencies {
   readonly clock: Clock;
   readonly watchers?: readonly RequestWatcher[];
   /** Hear which prompts nodes have read; undefined: nobody remembers them. */
-  readonly promptNotes?: Pick<PromptNotes, 'heard' | 'note'>;
+  readonly promptNotes?: Pick<PromptNotes, 'heard' | 'note' | 'unloaded'>;
 }
 
 /** Turns what Envoy reports of live traffic into observations: the lease follows the attempt, the fleet learns. */
@@ -123,7 +123,10 @@ export class OutcomeLog implements OutcomeRecorder {
     if (outcome.end !== 'complete' || outcome.status >= 400) return;
     telemetry.attempt(node, 'served');
     // The model is gone again: nothing about the next request follows from this one.
-    if (hasUnloaded(decision)) return;
+    if (hasUnloaded(decision)) {
+      promptNotes?.unloaded(node, model);
+      return;
+    }
     const service = serviceTimes(decision, node, outcome, this.#deps);
     const served: Observation = { kind: 'attempt_served', model, service };
     observe(node, served);

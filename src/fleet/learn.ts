@@ -1,6 +1,6 @@
 import { NO_FIGURES } from './figures.ts';
 import { anyContextKey, figuresKey, NODE_FIGURES_KEY } from './figures-key.ts';
-import { slotsOf } from './gpu.ts';
+import { freshReports, slotsOf } from './gpu.ts';
 import { figuresAfter, nodeSamples } from './learn-figures.ts';
 import { type Samples, samplesOf, WARM_LOAD_MS } from './learn-samples.ts';
 import { probeAfterFailure, type SlotLesson, slotLesson } from './learn-slots.ts';
@@ -29,8 +29,8 @@ export function learn(node: NodeRecord, model: ModelKey, service: ServiceTimes, 
   const known = exact ?? any ?? NO_FIGURES;
   const believed = any?.slots ?? learnt.slots;
   const lesson = slotLesson(believed, service, known);
-  const told = slotsOf(node, []);
-  const samples = samplesOf(service, known, told.source === 'configured' ? told.slots : lesson.slots);
+  const told = slotsOf(node, freshReports(node.gpu, now));
+  const samples = samplesOf(service, known, told.source === 'learnt' ? lesson.slots : told.slots);
   const at = service.endedAt ?? 0;
   const sizeBytes = node.models.get(model)?.sizeBytes;
 

@@ -268,6 +268,13 @@ describe('the memory of prompts', () => {
     expect(cached(of)).toBe(0);
   });
 
+  it('forgets all of a model that was unloaded', () => {
+    const of = bench();
+    of.ended(of.route(request({ prefixes })).id);
+    of.ended(of.route(request({ unloads: true })).id);
+    expect(cached(of)).toBe(0);
+  });
+
   it('forgets what a model had read before it was loaded anew', () => {
     const of = bench();
     const { id } = of.route(request({ prefixes }));
@@ -278,6 +285,38 @@ describe('the memory of prompts', () => {
     expect(cached(of)).toBe(0);
     expect(of.prompts.cachedBytes('n1', MODEL, [{ hash: 9, bytes: 50 }], of.clock.now())).toBe(50);
   });
+});
+
+describe('F54 F55: a model whose answers break on one node', () => {
+  it.each(['in_band_error', 'truncated'] as const)(
+    'is sent to another one after three times, while its other models stay: %s',
+    (end) => {
+      const other = 'other:latest';
+      const of = new Workbench().withNodes({
+        n1: [resident(MODEL), resident(other)],
+        n2: [resident(other)],
+      });
+      for (const id of ['n1', 'n2'])
+        of.fleet.observe(id, { kind: 'tags', models: [onDisk(MODEL), onDisk(other)], rttMs: 1 });
+      for (let i = 0; i < 3; i += 1) {
+        const decision = of.route(request());
+        expect(decision.addresses[0]).toBe(address(1));
+        of.finish(decision.id);
+        of.ended(decision.id, { end });
+        // Others are served between, so that the node itself is known to be well.
+        const fine = of.route(request({ model: { raw: other, key: other } }));
+        of.finish(fine.id);
+        of.ended(fine.id, {
+          address: address(1),
+          usage: { loadMs: 1, promptEvalMs: 5, evalMs: 100, totalMs: 106 },
+        });
+      }
+      expect(of.route(request()).addresses[0]).toBe(address(2));
+      expect(of.fleet.snapshot().byId.get('n1')?.status).toBe('ready');
+      const view = of.router.preview(request({ model: { raw: other, key: other } }));
+      expect(view.nodes.find(({ id }) => id === 'n1')?.terms.trust).toBeLessThan(1);
+    },
+  );
 });
 
 it('the figures of a node are told for a model of 4 GiB, whatever served', () => {
