@@ -18,7 +18,7 @@ export interface RivalPolicy {
   readonly name: RivalName;
   /** Where its requests wait when a node is busy: at the node itself, in a queue for each node and model, or in one line for all. */
   readonly queue: 'node' | 'per_node_model' | 'central';
-  /** It takes `options.num_ctx` out of requests whose context is no larger than that of the model in memory on the node. */
+  /** It takes `options.num_ctx` out of requests whose context is no larger than that of the model in memory, which then stays. */
   readonly stripsContext?: boolean;
   /**
    * In a queue for each node and model: how many requests it hands to the node at once, and how its rebalancer moves waiting

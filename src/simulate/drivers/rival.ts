@@ -132,7 +132,8 @@ export class RivalDriver implements SimDriver {
     const { numCtx, model } = request.request;
     if (this.#policy.stripsContext !== true || numCtx === undefined) return [];
     const loaded = this.#feed.fleet.snapshot().byId.get(node)?.warm.get(model.key)?.contextLength;
-    return loaded !== undefined && numCtx <= loaded ? [{ field: 'option', name: 'num_ctx' }] : [];
+    // Taken out it would mean the node's default to older Ollamas, and a reload all the same: what is meant is what is loaded.
+    return loaded !== undefined && numCtx <= loaded ? [{ field: 'num_ctx', to: loaded }] : [];
   }
 
   /** A slot of the node may be free for the model. */
