@@ -6,6 +6,8 @@ export interface RunnerOptions {
   readonly clock: Clock;
   readonly model: SimulatedModel;
   readonly contextLength: number;
+  /** Before it was cut down to what the model was trained for: what further requests are compared with. */
+  readonly askedContext: number;
   readonly sizeBytes: number;
   readonly vramBytes: number;
   readonly slots: number;
@@ -25,6 +27,7 @@ export interface RunnerUse {
 export class Runner {
   readonly model: SimulatedModel;
   readonly contextLength: number;
+  readonly askedContext: number;
   readonly sizeBytes: number;
   readonly vramBytes: number;
   readonly #clock: Clock;
@@ -39,6 +42,7 @@ export class Runner {
   constructor(options: RunnerOptions) {
     this.model = options.model;
     this.contextLength = options.contextLength;
+    this.askedContext = options.askedContext;
     this.sizeBytes = options.sizeBytes;
     this.vramBytes = options.vramBytes;
     this.#clock = options.clock;

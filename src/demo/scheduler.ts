@@ -24,6 +24,9 @@ export interface RunnerRequest {
   readonly keepAliveMs: number | undefined;
 }
 
+/** Ollama raises smaller ones to it. */
+const LEAST_CONTEXT = 4;
+
 /** More requests wait for a load than the node allows. */
 export class QueueFullError extends Error {}
 
@@ -78,15 +81,15 @@ export class Scheduler {
 
   #ready(model: SimulatedModel, request: RunnerRequest): Runner | undefined {
     const runner = this.#runners.get(model.digest);
-    if (runner === undefined || runner.contextLength !== this.#contextFor(model, request)) return undefined;
-    return runner;
+    return runner?.askedContext === this.#contextFor(request) ? runner : undefined;
   }
 
   async #serve({ model, request, signal }: PendingLoad): Promise<RunnerUse> {
     signal.throwIfAborted();
     const ready = this.#ready(model, request);
     if (ready !== undefined) return ready.use(request.keepAliveMs);
-    const contextLength = this.#contextFor(model, request);
+    const askedContext = this.#contextFor(request);
+    const contextLength = Math.min(askedContext, model.trainedContext);
     const sizeBytes = model.sizeBytes + contextLength * this.#options.slots * model.kvBytesPerToken;
     await this.#makeRoom(model, sizeBytes, signal);
     await this.#options.clock.sleep((model.sizeBytes / this.#options.loadBytesPerSecond) * 1000, signal);
@@ -96,6 +99,7 @@ export class Scheduler {
       clock: this.#options.clock,
       model,
       contextLength,
+      askedContext,
       sizeBytes,
       vramBytes: Math.min(sizeBytes, this.#free()),
       slots: this.#options.slots,
@@ -145,8 +149,8 @@ export class Scheduler {
     return Math.max(0, this.#options.vramBytes - used);
   }
 
-  #contextFor(model: SimulatedModel, request: RunnerRequest): number {
-    return Math.min(request.numCtx ?? this.#options.defaultContext, model.trainedContext);
+  #contextFor({ numCtx }: RunnerRequest): number {
+    return numCtx === undefined ? this.#options.defaultContext : Math.max(numCtx, LEAST_CONTEXT);
   }
 }
 

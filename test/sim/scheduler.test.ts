@@ -178,9 +178,25 @@ describe('context', () => {
     );
     await load(scheduler, small);
     expect(scheduler.loaded[0]).toMatchObject({ contextLength: 2048, sizeBytes: 10 * MB + 2048 * 4 * 1000 });
-    const same = ask(scheduler, small, { numCtx: 1_000_000 });
-    await clock.advance(0);
-    expect(same.use).toBeDefined();
+  });
+
+  it('reloads for what was asked, though both are cut down to the same length (as Ollama 0.24 does)', async () => {
+    const scheduler = schedulerWith();
+    const small = simulateModel({ name: 'small', sizeBytes: 100 * MB, trainedContext: 8192 }, clock.date());
+    for (const [numCtx, loads] of [
+      [1_000_000, 1],
+      [1_000_000, 1],
+      [8192, 2],
+      [1_000_000, 3],
+      [1, 4],
+      [4, 4],
+    ] as const) {
+      const asked = ask(scheduler, small, { numCtx });
+      await clock.advance(2_000);
+      expect(asked.use?.runner.contextLength).toBe(numCtx > 4 ? 8192 : 4);
+      expect(scheduler.counters.loads).toBe(loads);
+      asked.use?.release();
+    }
   });
 });
 
