@@ -93,6 +93,16 @@ describe('promptBytes', () => {
   });
 });
 
+describe('marks of a cache', () => {
+  it('hide nothing that follows them', () => {
+    const parts = [
+      { cache_control: { type: 'ephemeral', ttl: 'xx' }, text: '123' },
+      { content: [{ deeper: [{ text: '45' }] }] },
+    ];
+    expect(read('/v1/messages', `"messages":[{"content":${JSON.stringify(parts)}}]`).promptBytes).toBe(5);
+  });
+});
+
 describe('images', () => {
   it.each<[Path, string, number]>([
     ['/api/generate', '"prompt":"a","images":["AA","BB"]', 2],
