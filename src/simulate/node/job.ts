@@ -62,7 +62,7 @@ export class Job {
   }
 }
 
-/** What the model is loaded with for a request. */
+/** What the model is loaded with for a request. Ollama before 0.30 loads anew for a context beyond the trained one; later ones do not. */
 export function contextOf(model: SimModelSpec, numCtx: number | undefined): number {
   return Math.min(numCtx ?? model.defaultContext, model.maxContext ?? Number.POSITIVE_INFINITY);
 }
