@@ -24,7 +24,11 @@ export class Group<W extends Waiter> {
   reason: WaitReason = 'slots_busy';
   /** Node on which the first of them would rather wait; undefined: none, or not known. */
   wants: string | undefined;
-  /** Monotonic ms since when others go first because their model is in memory already; undefined: nobody does. */
+  /** Seconds of load that its first would cause there. */
+  loadSeconds = 0;
+  /** Monotonic ms until when its last is not looked at again. */
+  tailsAt = Number.NEGATIVE_INFINITY;
+  /** Monotonic ms since when that node is given to others; undefined: it is not. */
   passedOverSince: number | undefined;
   readonly #callers = new Map<string, ByClass<W>>();
   #size = 0;

@@ -2,6 +2,8 @@ import { REQUEST_CLASSES, type RequestClass, type Waiter } from './types.ts';
 
 /** Tokens that make no difference between callers: about one short answer. Model affinity and arrival decide then. */
 const SHARE_STEP = 1_024;
+/** Steps by which a caller may get ahead because its model is in memory already. */
+const AFFINITY_STEPS = 16;
 
 /** By what waiters are put in order, most important first; smaller goes first. */
 export interface Urgency {
@@ -38,11 +40,14 @@ export function urgencyOf(
   };
 }
 
-/** Whether `a` goes before `b`. The penalties are those of model affinity: it counts after class and fairness. */
+/**
+ * Whether `a` goes before `b`. The penalties are those of model affinity: a load costs everybody, so it decides between callers
+ * who have had about the same, and before arrival.
+ */
 export function isBefore(a: Urgency, b: Urgency, penaltyA = 0, penaltyB = 0): boolean {
   if (a.level !== b.level) return a.level < b.level;
+  if (penaltyA !== penaltyB && Math.abs(a.share - b.share) <= AFFINITY_STEPS) return penaltyA < penaltyB;
   if (a.share !== b.share) return a.share < b.share;
   if (a.running !== b.running) return a.running < b.running;
-  if (penaltyA !== penaltyB) return penaltyA < penaltyB;
   return a.order < b.order;
 }

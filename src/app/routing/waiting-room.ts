@@ -4,7 +4,6 @@ import type { Group } from '../../waiting/group.ts';
 import { Line, type Place } from '../../waiting/line.ts';
 import { DEFAULT_LINE } from '../../waiting/policy.ts';
 import type { LineReport } from '../../waiting/types.ts';
-import { isBefore, type Urgency } from '../../waiting/urgency.ts';
 import type { LineOutcome } from '../telemetry-port.ts';
 import type { RouteDecision } from '../types.ts';
 import { Alarm } from './alarm.ts';
@@ -17,6 +16,7 @@ import { seededBy } from './seeded.ts';
 import { slotsOf } from './slots.ts';
 import { type Arrival, groupOf, mayBegin, Standing } from './standing.ts';
 import { predictedTokens } from './tokens.ts';
+import { type Candidate, Turns } from './turns.ts';
 import { waitReason } from './wait-reason.ts';
 
 /** Estimates of when a slot becomes free are looked at again no more often than this, and no less often than that. */
@@ -26,14 +26,10 @@ const MAX_LOOK_MS = 1_000;
 const FLEET_PAUSE_MS = 20;
 /** A slot that another control plane took is asked for again after this time, unless its counts come first. */
 const DENIED_MS = 50;
+/** Groups for whom a freed slot is looked at where their model would have to be loaded there. */
+const MAX_COLD_LOOKS = 32;
 /** Waiters that one look may send to nodes which the first of them would rather not take, or turn away early. */
 const MAX_TAILS = 16;
-
-interface Candidate {
-  readonly place: Place<Standing>;
-  readonly choice: Choice;
-  readonly urgency: Urgency;
-}
 
 /**
  * Keeps the line moving. A slot that becomes free is given away in the same tick; what changes otherwise (the fleet, counts
@@ -45,10 +41,13 @@ export class WaitingRoom {
   readonly #chooser: Chooser;
   readonly #claimed: ClaimedInflight;
   readonly #send: (dispatch: Dispatch) => RouteDecision;
+  readonly #turns: Turns;
   readonly #look: Alarm;
   readonly #soon: Alarm;
   readonly #claiming = new Set<Standing>();
   #isLooking = false;
+  /** Requests that were given a slot so far. */
+  #started = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -61,7 +60,9 @@ export class WaitingRoom {
     this.#chooser = chooser;
     this.#claimed = claimed;
     this.#send = send;
-    this.line = new Line(deps.line ?? (() => DEFAULT_LINE));
+    const policy = deps.line ?? (() => DEFAULT_LINE);
+    this.line = new Line(policy);
+    this.#turns = new Turns(this.line, () => policy().ageingMs);
     this.#look = new Alarm(deps.clock, () => this.look());
     this.#soon = new Alarm(deps.clock, () => this.look());
     deps.ledger.onChange(() => this.#changed(0));
@@ -80,9 +81,10 @@ export class WaitingRoom {
   /** Whether a newcomer may take the slot that its choice begins on: nobody waits for that node who is due before it. */
   mayPass(asked: RouteRequest, choice: Choice): boolean {
     const { best } = choice;
-    if (this.#isBlocked(best.id, undefined, choice.situation.now)) return false;
+    if (this.#turns.isBlocked(best.id, undefined, choice.situation.now)) return false;
     const key = groupOf(asked);
     for (const group of this.line.groups) if (group.wants === best.id && group.key === key) return false;
+    this.#turns.notePassed(best.id, undefined, choice.situation.now);
     return true;
   }
 
@@ -122,23 +124,28 @@ export class WaitingRoom {
     this.#rest();
   }
 
-  /** A slot of the node became free. */
+  /** A slot of the node became free: for those who wait for this node, or else for any whose model it has. */
   freed(node: string): void {
     if (this.isEmpty) return;
-    const models = this.#deps.fleet.snapshot().byId.get(node)?.models;
-    this.look((group) => group.wants === node || models === undefined || models.has(group.model));
+    const view = this.#deps.fleet.snapshot().byId.get(node);
+    const isFirst = (group: Group<Standing>): boolean =>
+      group.wants === node || view === undefined || view.warm.has(group.model);
+    if (this.look(isFirst) > 0) return;
+    let left = MAX_COLD_LOOKS;
+    this.look((group) => view?.models.has(group.model) === true && !isFirst(group) && left-- > 0);
   }
 
-  /** Gives away what is free now. `concerns`: the groups for whom something may have changed. */
-  look(concerns: (group: Group<Standing>) => boolean = () => true): void {
-    if (this.isEmpty) return;
+  /** Gives away what is free now; answers to how many. `concerns`: the groups for whom something may have changed. */
+  look(concerns: (group: Group<Standing>) => boolean = () => true): number {
+    if (this.isEmpty) return 0;
+    const now = this.#deps.clock.now();
     if (this.#isLooking) {
-      this.#soon.at(this.#deps.clock.now());
-      return;
+      this.#soon.at(now);
+      return 0;
     }
     this.#isLooking = true;
+    const before = this.#started;
     try {
-      const now = this.#deps.clock.now();
       this.#lookedAt = now;
       const groups = [...this.line.groups].filter(concerns);
       const open: Candidate[] = [];
@@ -156,6 +163,7 @@ export class WaitingRoom {
       this.#isLooking = false;
     }
     this.#rest();
+    return this.#started - before;
   }
 
   /** The first of a group and where it would go now; whoever has no node left is refused on the way. */
@@ -165,6 +173,7 @@ export class WaitingRoom {
       if (choice === undefined) continue;
       group.reason = waitReason(choice);
       group.wants = choice.best.id;
+      group.loadSeconds = choice.best.terms.load;
       return { place, choice, urgency: this.line.urgency(place, now) };
     }
     return undefined;
@@ -186,7 +195,7 @@ export class WaitingRoom {
   /** In order; each start changes what the others find on that node. */
   #giveAway(open: Candidate[], now: number): void {
     while (open.length > 0) {
-      const next = this.#next(open, now);
+      const next = this.#turns.next(open, now);
       if (next === undefined) return;
       const { group } = next.place;
       const node = next.choice.best.id;
@@ -203,61 +212,19 @@ export class WaitingRoom {
     }
   }
 
-  /** Whose turn it is among those that could begin; notes whom model affinity has passed over. */
-  #next(open: readonly Candidate[], now: number): Candidate | undefined {
-    let best: Candidate | undefined;
-    let first: Candidate | undefined;
-    for (const candidate of open) {
-      if (this.#isBlocked(candidate.choice.best.id, candidate.place, now)) continue;
-      if (first === undefined || isBefore(candidate.urgency, first.urgency)) first = candidate;
-      if (best === undefined) best = candidate;
-      else {
-        const penalty = this.#penalty(candidate, now);
-        if (isBefore(candidate.urgency, best.urgency, penalty, this.#penalty(best, now))) best = candidate;
-      }
-    }
-    if (best !== undefined && first !== undefined && best !== first)
-      first.place.group.passedOverSince ??= now;
-    return best;
-  }
-
-  /** 1 where the model must be loaded first, unless others have gone first for that reason for long enough. */
-  #penalty({ choice, place }: Candidate, now: number): 0 | 1 {
-    if (choice.best.isWarm) return 0;
-    const since = place.group.passedOverSince;
-    return since !== undefined && now - since > this.#patience ? 0 : 1;
-  }
-
-  /**
-   * Somebody who is due before `place` (undefined: a newcomer) has waited for long for this node to be free for its own model: while
-   * others keep it busy, its turn would never come.
-   */
-  #isBlocked(node: string, place: Place<Standing> | undefined, now: number): boolean {
-    for (const group of this.line.groups) {
-      if (group.wants !== node || group === place?.group) continue;
-      const head = this.line.head(group, now);
-      if (head === undefined || now - head.waiter.since <= this.#patience) continue;
-      if (place === undefined || isBefore(this.line.urgency(head, now), this.line.urgency(place, now)))
-        return true;
-    }
-    return false;
-  }
-
-  get #patience(): number {
-    return (this.#deps.line?.() ?? DEFAULT_LINE).ageingMs;
-  }
-
   /**
    * The first of a group rather waits a little than take a bad node; the last, with all the others before it, may be better off
    * there, and then the others are too. Whoever cannot begin in time, however well it goes, is told now.
    */
   #tails(group: Group<Standing>, now: number): void {
+    if (now < group.tailsAt) return;
+    group.tailsAt = now + MIN_LOOK_MS;
     for (let left = MAX_TAILS; left > 0 && group.size > 1; left -= 1) {
       const place = this.line.tail(group, now);
       if (place === undefined) return;
       const choice = this.#choice(place.waiter, (model) => this.line.waitingFor(model) - 1);
       if (choice === undefined) continue;
-      if (mayBegin(place.waiter, choice) && !this.#isBlocked(choice.best.id, place, now)) {
+      if (mayBegin(place.waiter, choice) && !this.#turns.isBlocked(choice.best.id, place, now)) {
         this.#start(place, choice, now);
         continue;
       }
@@ -277,6 +244,8 @@ export class WaitingRoom {
     const model = leasedModel(choice.request);
     this.line.call(place);
     place.group.passedOverSince = undefined;
+    this.#started += 1;
+    this.#turns.notePassed(best.id, place.group, now);
     const cap = slotsOf(choice, this.#claimed.current.onModel(best.id, model) + 1);
     const claim = this.#deps.claims?.claim({ id: standing.id, node: best.id, model }, cap);
     if (claim === undefined) {
