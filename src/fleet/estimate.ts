@@ -25,6 +25,8 @@ const SPREAD_SHARE = 0.2;
 const SPREAD_REACH = 4;
 /** A sample that had to be cut off casts doubt on all before it: a few in a row, and new ones count for more. */
 const SURPRISE = 0.2;
+/** Less is no sample. */
+const LEAST_WEIGHT = 1e-6;
 /** A value known from few samples moves more freely. */
 const FEW = 2;
 
@@ -40,7 +42,7 @@ export function estimateAfter(
   kind: EstimateKind,
   weight = 1,
 ): Estimate | undefined {
-  if (!Number.isFinite(sample) || !Number.isFinite(at) || !(weight > 0)) return before;
+  if (!Number.isFinite(sample) || !Number.isFinite(at) || !(weight > LEAST_WEIGHT)) return before;
   const counted = Math.min(1, weight);
   const seen = within(sample, kind.least, kind.most);
   if (before === undefined) {

@@ -36,7 +36,8 @@ export function refined(prior: number, estimate: Estimate | undefined): number {
   const confidence = confidenceIn(estimate);
   if (confidence === 1) return estimate.value;
   if (!(prior > 0)) return estimate.value;
-  return prior * (estimate.value / prior) ** confidence;
+  const between = prior * (estimate.value / prior) ** confidence;
+  return between > 0 && between < Number.POSITIVE_INFINITY ? between : prior;
 }
 
 /**

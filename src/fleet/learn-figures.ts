@@ -12,8 +12,11 @@ const DAY = 24 * HOUR;
 const KINDS = {
   /** Whatever a load waits for makes it longer. */
   loadMs: { halfLifeMs: 7 * DAY, memory: 6, above: 2, below: 6, least: 1, most: HOUR, grain: 1 },
-  /** A prompt that the node still had makes it look faster. */
-  promptRate: { halfLifeMs: 3 * DAY, memory: 6, above: 2, below: 4, least: 0.01, most: 1e7, grain: 0.01 },
+  /**
+   * Ms for a token of a prompt. Prompts that the node still had make it look fast, by any factor: a mean of times gives
+   * them little weight, a mean of rates all of it.
+   */
+  promptMs: { halfLifeMs: 3 * DAY, memory: 6, above: 4, below: 2, least: 1e-4, most: 1e5, grain: 1e-4 },
   answerRate: { halfLifeMs: 3 * DAY, memory: 6, above: 3, below: 3, least: 0.01, most: 1e6, grain: 0.01 },
   answerTokens: { halfLifeMs: 6 * HOUR, memory: 24, above: 4, below: 4, least: 1, most: 1e6, grain: 1 },
   bytesPerToken: { halfLifeMs: 7 * DAY, memory: 16, above: 3, below: 3, least: 0.25, most: 32, grain: 0.01 },
@@ -23,8 +26,10 @@ const KINDS = {
 
 /** A prompt read so many times faster than usual was most likely still in the node's cache, which nobody tells. */
 const TOO_FAST = 3;
-/** The usual is known from so many samples, and each such surprise takes this share of the belief away. */
+const FAR_TOO_FAST = 10;
+/** What is usual is known from so many samples, and each such surprise takes this share of the belief away. */
 const KNOWN_WEIGHT = 4;
+const LEAST_WEIGHT = 0.75;
 const SURPRISE = 0.15;
 
 /** The figures of a model after one more answer. `at`: Unix ms. */
@@ -73,12 +78,24 @@ function promptRateAfter(
   sample: Sample | undefined,
   at: number,
 ): Estimate | undefined {
-  if (known === undefined || sample === undefined || sample.value <= TOO_FAST * known.value)
-    return after(known, sample, at, KINDS.promptRate);
-  const weight = weightAt(known, at, KINDS.promptRate);
-  if (weight < KNOWN_WEIGHT) return after(known, sample, at, KINDS.promptRate);
-  // When it stays like this, the node has become faster: a few surprises later it is believed.
-  return { ...known, weight: weight * (1 - SURPRISE), at };
+  if (sample === undefined) return known;
+  if (known !== undefined && known.value > 0) {
+    const weight = weightAt(known, at, KINDS.promptMs);
+    const times = sample.value / known.value;
+    const isSurprise =
+      (times > TOO_FAST && weight >= KNOWN_WEIGHT) || (times > FAR_TOO_FAST && weight >= LEAST_WEIGHT);
+    // When it stays like this, the node has become faster: some surprises later it is believed.
+    if (isSurprise) return { ...known, weight: weight * (1 - SURPRISE), at };
+  }
+  const next = estimateAfter(inverse(known), 1_000 / sample.value, at, KINDS.promptMs, sample.weight);
+  return inverse(next);
+}
+
+/** A rate per second as ms, and the other way round. */
+function inverse(estimate: Estimate | undefined): Estimate | undefined {
+  if (estimate === undefined || !(estimate.value > 0)) return undefined;
+  const value = 1_000 / estimate.value;
+  return { ...estimate, value, spread: (estimate.spread / estimate.value) * value };
 }
 
 function after(

@@ -32,6 +32,7 @@ const WHOLE_PROMPT_BYTES = 1_024;
 const USUAL_BYTES_PER_TOKEN = 4;
 /** Reading a token is so many times as fast as writing one, at least. */
 const READS_FASTER = 10;
+const MOST_READ_PER_WRITTEN = 600;
 /** Above this share of the prompt in the cache, what is read is a small difference of two guesses. */
 const MOSTLY_CACHED = 0.5;
 /** What is worked out from Envoy's times, network and overhead included, counts so much. */
@@ -81,9 +82,16 @@ function promptSample(service: ServiceTimes, known: ModelFigures, isUnqueued: bo
   const read = tokensRead(promptTokens, service, known);
   if (read === undefined) return undefined;
   const weight = Math.min(1, read / WHOLE_PROMPT_TOKENS);
+  if (isFromCache(read, service)) return undefined;
   if (promptEvalMs !== undefined) return positive((read / promptEvalMs) * 1_000, weight);
   const ms = isUnqueued ? outsideReadingMs(service) : undefined;
   return ms === undefined ? undefined : positive((read / ms) * 1_000, weight * OUTSIDE_WEIGHT);
+}
+
+/** The node had more of the prompt than we know: no machine reads so many times faster than it writes. */
+function isFromCache(read: number, { promptEvalMs, completionTokens, evalMs }: ServiceTimes): boolean {
+  if (promptEvalMs === undefined || completionTokens === undefined || evalMs === undefined) return false;
+  return completionTokens >= 2 && read * evalMs > MOST_READ_PER_WRITTEN * completionTokens * promptEvalMs;
 }
 
 /**

@@ -111,6 +111,22 @@ describe('prompt rate', () => {
     );
   });
 
+  it('is not learnt from a prompt that was read faster than any machine can', () => {
+    // As Ollama 0.24 answers the same prompt a second time: the count covers all, the time nothing.
+    expect(rate(taught(read(1_458, 1.6, { completionTokens: 20, evalMs: 21 })))).toBeUndefined();
+    const first = read(1_458, 2_091, { completionTokens: 20, evalMs: 88 });
+    expect(
+      rate(taught(first, ...times(9, read(1_458, 1.6, { completionTokens: 20, evalMs: 21 })))),
+    ).toBeCloseTo(697, 0);
+  });
+
+  it('is hardly raised by prompts that were mostly cached, from the beginning', () => {
+    const node = taught(read(1_000, 500), ...times(4, read(1_000, 40)));
+    expect(rate(node)).toBeLessThan(8_000);
+    for (let i = 0; i < 5; i += 1) node.served(read(1_000, 500, { endedAt: NOON }));
+    expect(rate(node)).toBeLessThan(2_600);
+  });
+
   it('is not raised by prompts that were cached without our knowing', () => {
     const node = taught(...times(8, read(1_000, 500)));
     for (let i = 0; i < 30; i += 1)
