@@ -28,16 +28,26 @@ interface Slots {
   readonly byHash: Map<number, Conversation>;
 }
 
+/** All that is remembered of one model. */
+interface Prompts {
+  readonly nodes: Map<NodeId, Slots>;
+  /** On how many nodes each prefix is. */
+  readonly holders: Map<number, number>;
+}
+
 /**
  * Remembers which beginnings of prompts lie in the caches of Ollama's runners. Each slot of a loaded model keeps the
  * last prompt it read; one that goes on with it takes its place, any other that of the least recently used slot.
  * What it says is a belief: others may use the node too.
  */
 export class NodePromptMemory implements PromptMemory {
-  readonly #models = new Map<ModelKey, Map<NodeId, Slots>>();
+  readonly #models = new Map<ModelKey, Prompts>();
   /** All of them, oldest first. */
   readonly #conversations = new Set<Conversation>();
   readonly #maxConversations: number;
+  /** Of the last question, which is asked of node after node: the prefixes that any node has at all. */
+  #asked: { readonly model: ModelKey; readonly prefixes: readonly PromptPrefix[] } | undefined;
+  #found: readonly PromptPrefix[] = [];
 
   constructor(maxConversations: number = MAX_CONVERSATIONS) {
     this.#maxConversations = maxConversations;
@@ -49,11 +59,12 @@ export class NodePromptMemory implements PromptMemory {
   }
 
   cachedBytes(node: NodeId, model: ModelKey, prefixes: readonly PromptPrefix[], now: number): number {
-    if (prefixes.length === 0) return 0;
-    const byHash = this.#models.get(model)?.get(node)?.byHash;
+    const found = this.#knownAnywhere(model, prefixes);
+    if (found.length === 0) return 0;
+    const byHash = this.#models.get(model)?.nodes.get(node)?.byHash;
     if (byHash === undefined) return 0;
-    for (let i = prefixes.length - 1; i >= 0; i--) {
-      const prefix = prefixes[i] as PromptPrefix; // i < length
+    for (let i = found.length - 1; i >= 0; i--) {
+      const prefix = found[i] as PromptPrefix; // i < length
       const conversation = byHash.get(prefix.hash);
       if (conversation !== undefined && now - conversation.at <= MAX_AGE_MS) return prefix.bytes;
     }
@@ -64,6 +75,7 @@ export class NodePromptMemory implements PromptMemory {
   note(node: NodeId, model: ModelKey, prefixes: readonly PromptPrefix[], slots: number, now: number): void {
     if (prefixes.length === 0) return;
     const hashes = prefixes.slice(-MAX_PREFIXES).map(({ hash }) => hash);
+    this.#asked = undefined;
     const known = this.#slotsOf(node, model);
     const overwritten = continued(known, hashes);
     if (overwritten !== undefined) this.#drop(overwritten);
@@ -73,26 +85,42 @@ export class NodePromptMemory implements PromptMemory {
     const conversation: Conversation = { slots: known, hashes, at: now };
     known.conversations.add(conversation);
     this.#conversations.add(conversation);
-    for (const hash of hashes) known.byHash.set(hash, conversation);
-    this.#keep(known);
+    const { nodes, holders } = this.#promptsOf(model);
+    nodes.set(node, known);
+    for (const hash of hashes) {
+      if (!known.byHash.has(hash)) holders.set(hash, (holders.get(hash) ?? 0) + 1);
+      known.byHash.set(hash, conversation);
+    }
   }
 
   /** The node has lost the model from memory or loaded it anew, and with it the caches; without a model: all of them. */
   forget(node: NodeId, model?: ModelKey): void {
     const models = model === undefined ? [...this.#models.values()] : [this.#models.get(model)];
-    for (const nodes of models) {
-      for (const conversation of [...(nodes?.get(node)?.conversations ?? [])]) this.#drop(conversation);
+    for (const prompts of models) {
+      for (const conversation of [...(prompts?.nodes.get(node)?.conversations ?? [])])
+        this.#drop(conversation);
     }
   }
 
-  #slotsOf(node: NodeId, model: ModelKey): Slots {
-    return this.#models.get(model)?.get(node) ?? { node, model, conversations: new Set(), byHash: new Map() };
+  #knownAnywhere(model: ModelKey, prefixes: readonly PromptPrefix[]): readonly PromptPrefix[] {
+    if (this.#asked?.prefixes === prefixes && this.#asked.model === model) return this.#found;
+    const holders = this.#models.get(model)?.holders;
+    this.#asked = { model, prefixes };
+    this.#found = holders === undefined ? [] : prefixes.filter(({ hash }) => holders.has(hash));
+    return this.#found;
   }
 
-  #keep(slots: Slots): void {
-    const nodes = this.#models.get(slots.model);
-    if (nodes === undefined) this.#models.set(slots.model, new Map([[slots.node, slots]]));
-    else nodes.set(slots.node, slots);
+  #slotsOf(node: NodeId, model: ModelKey): Slots {
+    const known = this.#models.get(model)?.nodes.get(node);
+    return known ?? { node, model, conversations: new Set(), byHash: new Map() };
+  }
+
+  #promptsOf(model: ModelKey): Prompts {
+    const known = this.#models.get(model);
+    if (known !== undefined) return known;
+    const prompts: Prompts = { nodes: new Map(), holders: new Map() };
+    this.#models.set(model, prompts);
+    return prompts;
   }
 
   #dropOldest(conversations: ReadonlySet<Conversation>): void {
@@ -104,18 +132,23 @@ export class NodePromptMemory implements PromptMemory {
 
   #drop(conversation: Conversation): void {
     const { slots, hashes } = conversation;
+    this.#asked = undefined;
     this.#conversations.delete(conversation);
     slots.conversations.delete(conversation);
+    const prompts = this.#promptsOf(slots.model);
     for (const hash of hashes) {
       if (slots.byHash.get(hash) !== conversation) continue;
       const other = holderOf(slots, hash);
-      if (other === undefined) slots.byHash.delete(hash);
-      else slots.byHash.set(hash, other);
+      if (other !== undefined) slots.byHash.set(hash, other);
+      else {
+        slots.byHash.delete(hash);
+        const left = (prompts.holders.get(hash) ?? 1) - 1;
+        if (left > 0) prompts.holders.set(hash, left);
+        else prompts.holders.delete(hash);
+      }
     }
-    if (slots.conversations.size > 0) return;
-    const nodes = this.#models.get(slots.model);
-    nodes?.delete(slots.node);
-    if (nodes?.size === 0) this.#models.delete(slots.model);
+    if (slots.conversations.size === 0) prompts.nodes.delete(slots.node);
+    if (prompts.nodes.size === 0) this.#models.delete(slots.model);
   }
 }
 

@@ -89,6 +89,21 @@ describe('NodePromptMemory', () => {
     expect(memory.cachedBytes('n', 'm', chain(1), HOUR_MS + 1)).toBe(0);
   });
 
+  it('does not answer from before what it has heard since', () => {
+    const memory = new NodePromptMemory();
+    const prefixes = chain(1, 2);
+    expect(memory.cachedBytes('n', 'm', prefixes, 0)).toBe(0);
+    memory.note('n', 'm', prefixes, 1, 0);
+    expect(memory.cachedBytes('n', 'm', prefixes, 0)).toBe(200);
+    expect(memory.cachedBytes('n', 'other', prefixes, 0)).toBe(0);
+    memory.note('x', 'm', prefixes, 1, 0);
+    memory.forget('n', 'm');
+    expect(memory.cachedBytes('n', 'm', prefixes, 0)).toBe(0);
+    expect(memory.cachedBytes('x', 'm', prefixes, 0)).toBe(200);
+    memory.forget('x');
+    expect(memory.cachedBytes('x', 'm', prefixes, 0)).toBe(0);
+  });
+
   it.each([0, -1, Number.NaN, 0.5])('takes %d slots for one', (slots) => {
     const memory = new NodePromptMemory();
     memory.note('n', 'm', chain(1), slots, 0);
