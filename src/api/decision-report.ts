@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { isReproducible } from '../app/decision-input-json.ts';
+import { isReproducible } from '../app/decision-inputs.ts';
 import type { DecisionRecord } from '../app/types.ts';
 import type { AdminSource } from './admin-source.ts';
 import { rankingSchema } from './explain-schema.ts';
 
-/** Whether the decision, made again from nothing but its written input, comes out the same. */
+/** Whether the decision, made again from nothing but its input, comes out the same. */
 export type Replay = 'same' | 'different' | 'not_kept';
 
 export type DecisionReport = DecisionRecord & { readonly replay: Replay };
@@ -16,8 +16,8 @@ export function decisionReport(
   const decision = source.decision(id);
   if (decision === undefined) return undefined;
   const input = source.decisionInput(id);
-  const isSame = input && isReproducible(input, decision.ranking);
-  return { ...decision, replay: isSame === undefined ? 'not_kept' : isSame ? 'same' : 'different' };
+  if (input === undefined) return { ...decision, replay: 'not_kept' };
+  return { ...decision, replay: isReproducible(input, decision.ranking) ? 'same' : 'different' };
 }
 
 const text = z.string();

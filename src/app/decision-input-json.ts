@@ -1,11 +1,9 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Candidates, FleetSnapshot, ModelKey, ModelNodes, NodeId, NodeView } from '../fleet/types.ts';
-import type { Ranking } from '../routing/types.ts';
 import { type DecisionInput, replayDecision } from './decision-inputs.ts';
 import { overriding } from './overriding.ts';
 
 /** A decision that looked at more nodes than that is not written down. */
-const MAX_VIEWS = 1_000;
+const MAX_VIEWS = 500;
 
 /** What a decision looked at of the fleet, and nothing else of it. Maps are written as `{"$map": [...]}`. */
 interface InputDocument {
@@ -51,7 +49,7 @@ export function inputToJson(input: DecisionInput): string | undefined {
       unseen: [...snapshot.byModel.unseen],
       views: [...seen].flatMap((at) => {
         const view = snapshot.nodes[at];
-        return view === undefined ? [] : [[at, view] as const];
+        return view === undefined ? [] : [[at, reduced(view, asked)] as const];
       }),
       models: [...asked].flatMap((key) => {
         const candidates = snapshot.byModel.candidates(key);
@@ -81,16 +79,13 @@ export function inputFromJson(text: string): DecisionInput {
   return { request, situation: { snapshot, params, now, tape } };
 }
 
-/**
- * Whether a decision made from nothing but its input, written down and read again, comes out the same; undefined: too large.
- * The list that was tried may have been shorter than the ranking.
- */
-export function isReproducible(input: DecisionInput, ranking: Ranking): boolean | undefined {
-  const text = inputToJson(input);
-  if (text === undefined) return undefined;
-  const again = replayDecision(inputFromJson(text));
-  const nodes = again.nodes.slice(0, ranking.nodes.length);
-  return isDeepStrictEqual({ ...again, nodes }, ranking);
+/** Without the models that the decision did not ask for and that are not in memory: nodes have dozens. */
+function reduced(view: NodeView, asked: ReadonlySet<ModelKey>): NodeView {
+  const isKept = (key: string): boolean => asked.has(key) || view.warm.has(key) || !view.models.has(key);
+  const models = new Map([...view.models].filter(([key]) => isKept(key)));
+  // Figures are kept under the model's key and its context.
+  const figures = new Map([...view.figures].filter(([key]) => isKept(key.split(' ', 1)[0] ?? key)));
+  return { ...view, models, figures };
 }
 
 class WrittenModels extends Map<ModelKey, readonly NodeView[]> implements ModelNodes {

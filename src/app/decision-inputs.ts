@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { RouteRequest } from '../request/types.ts';
 import { rank } from '../routing/rank.ts';
 import type { Ranking } from '../routing/types.ts';
@@ -15,6 +16,13 @@ export interface DecisionInput {
 /** The ranking once more, from nothing but its input: the same, term by term. */
 export function replayDecision({ request, situation }: DecisionInput): Ranking {
   return rank(request, playBack(situation));
+}
+
+/** Whether the decision comes out the same again. The list that was tried may have been shorter than the ranking. */
+export function isReproducible(input: DecisionInput, ranking: Ranking): boolean {
+  const again = replayDecision(input);
+  const nodes = again.nodes.slice(0, ranking.nodes.length);
+  return isDeepStrictEqual({ ...again, nodes }, ranking);
 }
 
 /** The inputs of the last `capacity` decisions. */

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inputFromJson, inputToJson, isReproducible } from '../../../src/app/decision-input-json.ts';
-import { type DecisionInput, DecisionInputs, replayDecision } from '../../../src/app/decision-inputs.ts';
+import { inputFromJson, inputToJson } from '../../../src/app/decision-input-json.ts';
+import {
+  type DecisionInput,
+  DecisionInputs,
+  isReproducible,
+  replayDecision,
+} from '../../../src/app/decision-inputs.ts';
 import { SituationRecorder } from '../../../src/app/situation-tape.ts';
 import { LeaseLedger } from '../../../src/fleet/ledger.ts';
 import { RouterError } from '../../../src/request/errors.ts';
@@ -85,6 +90,17 @@ describe('a decision', () => {
     };
     expect(written.snapshot.size).toBe(400);
     expect(written.snapshot.views.length).toBeLessThan(200);
+  });
+
+  it('writes down of each node only the models that it asked for or that are in memory', () => {
+    const many = Array.from({ length: 40 }, (_, i) => onDisk(`spare${i}:latest`));
+    const nodes = ['n1', 'n2'].map((id) =>
+      node(id, { models: [onDisk(MODEL), ...many], warm: [resident(OTHER)] }),
+    );
+    const { input, ranking } = decide(request(), situation(snapshot(...nodes)));
+    const text = String(inputToJson(input));
+    expect(text).not.toContain('spare');
+    expect(replayDecision(inputFromJson(text))).toEqual(ranking);
   });
 
   it('fails clearly where routing asks more than was recorded', () => {

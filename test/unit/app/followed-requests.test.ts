@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isReproducible } from '../../../src/app/decision-input-json.ts';
-import { DecisionInputs, replayDecision } from '../../../src/app/decision-inputs.ts';
+import { DecisionInputs, isReproducible, replayDecision } from '../../../src/app/decision-inputs.ts';
 import { DecisionLog } from '../../../src/app/decision-log.ts';
 import { Fleet } from '../../../src/app/fleet.ts';
 import { guardWatcher } from '../../../src/app/guard-watcher.ts';
