@@ -13,9 +13,10 @@ export const SIM_POLICIES = ['warmpath', ...RIVAL_POLICIES, 'clairvoyant'] as co
 export type SimPolicy = (typeof SIM_POLICIES)[number];
 
 const FORESIGHTS: readonly Foresight[] = [
-  { answerShare: 0.1, evictionWeight: 1, sharesContext: true },
-  { answerShare: 0, evictionWeight: 0.3, sharesContext: true },
-  { answerShare: 0.3, evictionWeight: 2, sharesContext: false },
+  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'arrival' },
+  { answerShare: 0, evictionWeight: 0.3, sharesContext: true, order: 'arrival' },
+  { answerShare: 0.3, evictionWeight: 2, sharesContext: false, order: 'arrival' },
+  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'shortest' },
 ];
 
 export interface SimSettings {

@@ -10,6 +10,8 @@ import { NodePlan, type Offer } from './node-plan.ts';
 const MAX_PLANNED = 300;
 /** A node that fails more requests than this is left alone. */
 const MAX_FAIL_SHARE = 0.05;
+/** Prompts are read so many times faster than answers are written. */
+const PROMPT_SPEED = 30;
 const URGENCY = { interactive: 0, normal: 1, batch: 2 } as const;
 
 /** What it minds beside the time to the first token; the best of several is the bound. */
@@ -20,12 +22,15 @@ export interface Foresight {
   readonly evictionWeight: number;
   /** Loads take the largest context that anybody will ask for. */
   readonly sharesContext: boolean;
+  /** Who stands first within a class: who came first, or who takes the least time. */
+  readonly order: 'arrival' | 'shortest';
 }
 
 interface Waiter {
   readonly request: SimRequest;
   readonly order: JobOrder;
-  readonly since: number;
+  /** Place in the line within its class, least first. */
+  readonly rank: number;
 }
 
 /**
@@ -57,7 +62,9 @@ export class ClairvoyantDriver implements SimDriver {
   }
 
   arrive(request: SimRequest): void {
-    this.#join({ request, order: jobOrder(request, [], this.#models), since: this.#host.clock.now() });
+    const order = jobOrder(request, [], this.#models);
+    const isShortest = this.#foresight.order === 'shortest';
+    this.#join({ request, order, rank: isShortest ? workOf(order) : this.#host.clock.now() });
     this.#roundSoon();
   }
 
@@ -81,7 +88,7 @@ export class ClairvoyantDriver implements SimDriver {
     this.#roundSoon();
   }
 
-  /** Most urgent first, then in order of arrival. */
+  /** Most urgent first, then in the order that it goes by. */
   #join(waiter: Waiter): void {
     let at = this.#waiting.length;
     while (at > 0 && comesBefore(waiter, this.#waiting[at - 1] as Waiter)) at -= 1; // sound: 0 <= at - 1 < length
@@ -170,5 +177,10 @@ export class ClairvoyantDriver implements SimDriver {
 
 function comesBefore(a: Waiter, b: Waiter): boolean {
   const urgency = URGENCY[a.request.caller.class] - URGENCY[b.request.caller.class];
-  return urgency < 0 || (urgency === 0 && a.since < b.since);
+  return urgency < 0 || (urgency === 0 && a.rank < b.rank);
+}
+
+/** How long the request takes on one and the same machine, in no unit. */
+function workOf({ model, promptTokens, answerTokens }: JobOrder): number {
+  return model.sizeBytes * (promptTokens / PROMPT_SPEED + answerTokens);
 }
