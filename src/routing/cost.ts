@@ -5,7 +5,7 @@ import { believed, type Shown } from './service.ts';
 import { mayStartNow } from './starts-now.ts';
 import { type Eviction, evictionOf } from './terms/eviction.ts';
 import { loadSeconds } from './terms/load.ts';
-import { answerSeconds, promptSeconds } from './terms/prompt.ts';
+import { answerSeconds, crowdingSeconds, promptSeconds } from './terms/prompt.ts';
 import { roundTripSeconds } from './terms/round-trip.ts';
 import { hasFreeSlot, slotWaitSeconds } from './terms/slot-wait.ts';
 import { isTrusted, trustSeconds } from './terms/trust.ts';
@@ -37,7 +37,7 @@ function costOf(facts: Facts, eviction: Eviction, question: Question): CostTerms
     load: clamped(loadSeconds(facts, question, eviction.waitSeconds)),
     prompt: clamped(promptSeconds(facts, params)),
     answer: clamped(answerSeconds(facts, params)),
-    eviction: clamped(eviction.seconds),
+    eviction: clamped(eviction.seconds + crowdingSeconds(facts, params)),
     trust: clamped(trustSeconds(facts, params, now)),
   };
 }

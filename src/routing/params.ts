@@ -51,12 +51,16 @@ export interface RoutingParams {
 
   /** How much a second of writing the answer counts beside a second of waiting for its beginning. */
   readonly answerShare: number;
+  /** The same of the seconds by which others on the node become later. */
+  readonly crowdingShare: number;
   /** Least chance that an evicted model that runs nothing of ours is asked for again. */
   readonly idleReuse: number;
   /** How long an idle model usually stays in memory yet. */
   readonly reuseSeconds: number;
   /** Of those who ask for an evicted model while it loads again, so many at most are counted. */
   readonly maxFollowers: number;
+  /** A reload drives others out in turn: so many reloads come of one, about. */
+  readonly knockOn: number;
   /** Least share of its reload that a model is worth of which other nodes have idle copies. */
   readonly elsewhereShare: number;
   /** Chance that a load evicts something on a node whose VRAM is unknown. */
@@ -133,10 +137,12 @@ export const DEFAULT_ROUTING: RoutingParams = {
   defaultServiceSeconds: 5,
   contentionShare: 1,
 
-  answerShare: 0.2,
+  answerShare: 0.1,
+  crowdingShare: 0.2,
   idleReuse: 0.1,
   reuseSeconds: 200,
   maxFollowers: 10,
+  knockOn: 1.7,
   elsewhereShare: 0.1,
   unknownEviction: 0.5,
   usualLoadedModels: 3,

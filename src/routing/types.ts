@@ -59,7 +59,7 @@ export interface CostTerms {
   readonly prompt: number;
   /** Writing the answer. It comes after the first token and counts by `answerShare` only. */
   readonly answer: number;
-  /** What others lose when the load evicts their model. */
+  /** What others lose: when the load evicts their model, and while they share the GPU. */
   readonly eviction: number;
   /** How little the node can be trusted at present. */
   readonly trust: number;

@@ -16,7 +16,7 @@ export function lossOf(node: NodeView, model: ResidentModel, isBusy: boolean, qu
   const chance =
     isBusy || isWaitedFor ? 1 : Math.max(params.idleReuse, 1 - Math.exp(-perSecond * params.reuseSeconds));
   const followers = 1 + Math.min(params.maxFollowers, (perSecond * reload) / 2);
-  return chance * reload * followers * missedShare(node, model.key, perSecond, question);
+  return params.knockOn * chance * reload * followers * missedShare(node, model.key, perSecond, question);
 }
 
 /** Share of the model's requests that its other copies cannot take. */

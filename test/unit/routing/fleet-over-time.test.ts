@@ -187,7 +187,7 @@ describe('a fleet over time', () => {
     expect(early.mostAtOnce.get('a')).toBeLessThanOrEqual(1);
     fleet.run(60_000);
     const late = fleet.run(10_000);
-    expect(late.mostAtOnce.get('a')).toBeGreaterThanOrEqual(3);
+    expect(late.mostAtOnce.get('a')).toBeGreaterThanOrEqual(2);
   });
 
   it('F69: polls that all fail while requests are served close no node', () => {

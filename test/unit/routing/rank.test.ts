@@ -359,7 +359,7 @@ describe('F68: a node that comes back', () => {
     expect(peak(0.1, 500)).toBe(1);
     expect(peak(0.5, 500)).toBe(4);
     expect(peak(1, 500)).toBe(8);
-    expect(peak(0.5, 40)).toBeLessThan(4);
+    expect(peak(0.5, 30)).toBeLessThan(4);
   });
 });
 
