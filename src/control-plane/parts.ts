@@ -10,6 +10,7 @@ import { formatHostPort } from '../app/host-port.ts';
 import type { Log } from '../app/log.ts';
 import { fleetParams } from '../app/params.ts';
 import type { Clock, Random } from '../app/ports.ts';
+import { PromptNotes } from '../app/prompt-notes.ts';
 import { OutcomeLog } from '../app/record-outcome.ts';
 import { Router } from '../app/routing/router.ts';
 import type { Config } from '../config/config.ts';
@@ -19,6 +20,7 @@ import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
 import { ProcessorService } from '../envoy/processor/service.ts';
 import { ModelDemand } from '../fleet/demand.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
+import { NodePromptMemory } from '../fleet/prompt-memory.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
 import type { RoutingParams } from '../routing/params.ts';
@@ -81,6 +83,8 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   });
   const ledger = new LeaseLedger();
   const decisions = new DecisionLog(DECISIONS_KEPT);
+  const prompts = new NodePromptMemory();
+  const promptNotes = new PromptNotes(prompts, fleet, clock);
   const sharing: Sharing = createSharing({
     store,
     replica,
@@ -102,7 +106,10 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     refreshTags: (node) => watcher.refreshTags(node),
     hasEnvoy: () => publisher.isHeard,
     waiting: () => router.waiting,
-    onHeard: (node, observation) => insight.heard(node, observation),
+    onHeard: (node, observation) => {
+      insight.heard(node, observation);
+      promptNotes.heard(node, observation);
+    },
   });
   const common = { fleet, ledger, decisions, log };
   const policies = createPolicies(() => live.config());
@@ -119,7 +126,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const router = new Router({
     ...common,
     demand: new ModelDemand(),
-    prompts: { cachedBytes: () => 0 },
+    prompts,
     telemetry: metrics,
     clock,
     random,
@@ -161,6 +168,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     observe: (node, observation) => sharing.observe(node, observation),
     refreshTags: (node) => watcher.refreshTags(node),
     watchers,
+    promptNotes,
   });
   const discovery = createDiscovery({
     config,
