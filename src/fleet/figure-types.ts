@@ -33,6 +33,3 @@ export interface ModelFigures {
 
 /** Figures of a node's models. A context of at least four times another has figures of its own: see `figuresKey`. */
 export type FiguresByModel = ReadonlyMap<string, ModelFigures>;
-
-/** By model. */
-export type LoadedBytes = ReadonlyMap<ModelKey, number>;

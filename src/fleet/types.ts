@@ -1,9 +1,9 @@
 import type { PromptPrefix } from '../request/types.ts';
 import type { FiguresByModel } from './figure-types.ts';
 
-export type { Estimate, FiguresByModel, ModelFigures } from './figure-types.ts';
-
 import type { ModelAbilities, ToldAbilities } from './model-abilities.ts';
+
+export type { Estimate, FiguresByModel, ModelFigures } from './figure-types.ts';
 
 /** A node's configured name; every part of Warmpath knows a node by it. Addresses may change, the id does not. */
 export type NodeId = string;
@@ -282,6 +282,9 @@ export interface StuckModel {
   readonly until: number;
   readonly fineAt?: number;
 }
+
+/** By model. */
+export type LoadedBytes = ReadonlyMap<ModelKey, number>;
 
 /** Behaviour learnt from traffic. */
 export interface Learnt {
