@@ -224,6 +224,7 @@ describeReal(realOllama(), 'the engine and real Ollama', (path) => {
       { model: 'alpha', num_ctx: 2_048 },
       { model: 'alpha', num_ctx: 2_048 },
       { model: 'alpha', num_ctx: 8_192 },
+      { model: 'alpha', num_ctx: 100_000 },
       { model: 'beta', num_ctx: undefined },
       { model: 'beta', num_ctx: 4_096 },
       { model: 'alpha', num_ctx: 2_048 },

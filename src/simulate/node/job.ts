@@ -34,7 +34,8 @@ export type JobState = 'load' | 'slot' | 'prompt' | 'answer' | 'over';
 export class Job {
   readonly order: JobOrder;
   readonly listener: JobListener;
-  readonly context: number;
+  /** What a model in memory is compared with. */
+  readonly askedContext: number;
   state: JobState = 'load';
   readonly arrivedAt: number;
   /** Its model is in memory. */
@@ -58,11 +59,16 @@ export class Job {
     this.order = order;
     this.listener = listener;
     this.arrivedAt = now;
-    this.context = contextOf(order.model, order.numCtx);
+    this.askedContext = askedContext(order.model, order.numCtx);
   }
 }
 
-/** What the model is loaded with for a request. Ollama before 0.30 loads anew for a context beyond the trained one; later ones do not. */
-export function contextOf(model: SimModelSpec, numCtx: number | undefined): number {
-  return Math.min(numCtx ?? model.defaultContext, model.maxContext ?? Number.POSITIVE_INFINITY);
+/** The context that a request wants, before it is cut down to what the model was trained for. */
+export function askedContext({ defaultContext }: SimModelSpec, numCtx: number | undefined): number {
+  return numCtx ?? defaultContext;
+}
+
+/** What a model is loaded with for it. */
+export function loadedContext({ maxContext }: SimModelSpec, asked: number): number {
+  return Math.min(asked, maxContext ?? Number.POSITIVE_INFINITY);
 }

@@ -1,9 +1,10 @@
 import type { SimModelSpec, SimNodeSpec } from '../types.ts';
+import { loadedContext } from './job.ts';
 import type { SimRunner } from './runner.ts';
 
 /** What the model takes in memory with this context: weights, and a KV cache for each slot. */
-export function loadedBytes(node: SimNodeSpec, model: SimModelSpec, context: number): number {
-  return model.sizeBytes + model.kvBytesPerToken * context * node.parallel;
+export function loadedBytes(node: SimNodeSpec, model: SimModelSpec, asked: number): number {
+  return model.sizeBytes + model.kvBytesPerToken * loadedContext(model, asked) * node.parallel;
 }
 
 export function freeVram(node: SimNodeSpec, runners: Iterable<SimRunner>): number {

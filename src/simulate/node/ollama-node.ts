@@ -138,7 +138,7 @@ export class OllamaNode {
 
   #admit(job: Job): void {
     const runner = this.runners.get(job.order.model.key);
-    if (runner !== undefined && runner.context === job.context) {
+    if (runner !== undefined && runner.askedContext === job.askedContext) {
       this.#use(runner, job);
       return;
     }
@@ -158,12 +158,12 @@ export class OllamaNode {
       if (job === undefined || !this.#isUp) return;
       const { model } = job.order;
       const runner = this.runners.get(model.key);
-      if (runner?.context === job.context) {
+      if (runner?.askedContext === job.askedContext) {
         this.#pending.shift();
         this.#use(runner, job);
         continue;
       }
-      const sizeBytes = loadedBytes(this.spec, model, job.context);
+      const sizeBytes = loadedBytes(this.spec, model, job.askedContext);
       const mustGo =
         runner ??
         (hasRoom(this.spec, this.runners, sizeBytes) ? undefined : evictionVictim(this.runners.values()));
@@ -176,7 +176,7 @@ export class OllamaNode {
     const { model, keepAliveMs } = job.order;
     const runner = new SimRunner({
       model,
-      context: job.context,
+      askedContext: job.askedContext,
       sizeBytes,
       vramBytes: Math.min(sizeBytes, freeVram(this.spec, this.runners.values())),
       parallel: this.spec.parallel,

@@ -1,11 +1,13 @@
 import type { SimModelSpec } from '../types.ts';
-import type { Job } from './job.ts';
+import { type Job, loadedContext } from './job.ts';
 import { PromptCache } from './prompt-cache.ts';
 
 /** One model in a node's memory. */
 export class SimRunner {
   readonly model: SimModelSpec;
   readonly context: number;
+  /** As it was asked for: a request that asks for another one makes the model load anew. */
+  readonly askedContext: number;
   /** Weights and KV cache of all slots. */
   readonly sizeBytes: number;
   /** The part on GPUs. */
@@ -26,7 +28,7 @@ export class SimRunner {
 
   constructor(fields: {
     model: SimModelSpec;
-    context: number;
+    askedContext: number;
     sizeBytes: number;
     vramBytes: number;
     parallel: number;
@@ -34,7 +36,8 @@ export class SimRunner {
     now: number;
   }) {
     this.model = fields.model;
-    this.context = fields.context;
+    this.askedContext = fields.askedContext;
+    this.context = loadedContext(fields.model, fields.askedContext);
     this.sizeBytes = fields.sizeBytes;
     this.vramBytes = fields.vramBytes;
     this.slots = new Array(fields.parallel).fill(undefined);

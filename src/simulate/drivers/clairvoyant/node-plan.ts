@@ -1,5 +1,5 @@
 import type { ModelKey } from '../../../fleet/types.ts';
-import { contextOf, type Job, type JobOrder } from '../../node/job.ts';
+import { askedContext, type Job, type JobOrder } from '../../node/job.ts';
 import { evictionVictim, freeVram, hasRoom, loadedBytes } from '../../node/memory.ts';
 import type { OllamaNode } from '../../node/ollama-node.ts';
 import type { SimRunner } from '../../node/runner.ts';
@@ -8,6 +8,7 @@ import type { SimModelSpec } from '../../types.ts';
 
 /** What a model in memory will be able to take, and when. */
 interface PlannedModel {
+  /** As it was asked for. */
   readonly context: number;
   readonly runner: SimRunner | undefined;
   /** When each slot will be free, soonest first, virtual ms. */
@@ -45,7 +46,7 @@ export class NodePlan {
     for (const runner of node.runners.values()) {
       if (runner.running > 0) this.#runningModels += 1;
       this.#models.set(runner.model.key, {
-        context: runner.context,
+        context: runner.askedContext,
         runner,
         freeAt: this.#freeTimes(runner),
         onGpu: runner.sizeBytes > 0 && node.spec.vramBytes > 0 ? runner.vramBytes / runner.sizeBytes : 1,
@@ -59,7 +60,7 @@ export class NodePlan {
   offer(order: JobOrder, loadContext: number, mayPin: boolean): Offer | undefined {
     const { model } = order;
     if (!this.#node.isUp || !this.#node.spec.models.includes(model.key)) return undefined;
-    const wanted = contextOf(model, order.numCtx);
+    const wanted = askedContext(model, order.numCtx);
     const planned = this.#models.get(model.key);
     const fits =
       planned !== undefined && (planned.context === wanted || (mayPin && planned.context >= wanted));
@@ -130,7 +131,7 @@ export class NodePlan {
 
   #planLoad(order: JobOrder): void {
     const planned = this.#models.get(order.model.key);
-    const context = contextOf(order.model, order.numCtx);
+    const context = askedContext(order.model, order.numCtx);
     const loading = this.#node.loading;
     if (planned?.context === context) this.#occupy(order);
     else if (loading?.job.order === order)
@@ -146,8 +147,8 @@ export class NodePlan {
 
   #occupy(order: JobOrder): void {
     const planned = this.#models.get(order.model.key);
-    if (planned === undefined || planned.context !== contextOf(order.model, order.numCtx)) {
-      this.#coldOffer(order, contextOf(order.model, order.numCtx)).accept();
+    if (planned === undefined || planned.context !== askedContext(order.model, order.numCtx)) {
+      this.#coldOffer(order, askedContext(order.model, order.numCtx)).accept();
       return;
     }
     this.#warmOffer(order, planned).accept();
