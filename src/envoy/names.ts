@@ -22,6 +22,8 @@ export const HEADER = {
   /** The client's address, as Envoy saw it. */
   clientAddress: 'x-envoy-external-address',
   authorization: 'authorization',
+  /** Where Anthropic's clients send their key. */
+  apiKey: 'x-api-key',
   maxRetries: 'x-envoy-max-retries',
   perTryTimeout: 'x-envoy-upstream-rq-per-try-timeout-ms',
   retriableStatusCodes: 'x-envoy-retriable-status-codes',

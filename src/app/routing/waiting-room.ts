@@ -186,8 +186,10 @@ export class WaitingRoom {
       const { request, id } = standing;
       return this.#chooser.choose({ request, random: seededBy(id), ahead, leftMs });
     } catch (error) {
-      if (!(error instanceof RouterError)) throw error;
-      this.#refuse(standing, error);
+      // A defect costs the request that it meets, and nobody who waits beside it.
+      if (!(error instanceof RouterError))
+        this.#deps.log.error({ err: error, decision: standing.id }, 'a waiting request could not be ranked');
+      this.#refuse(standing, error instanceof RouterError ? error : NOT_ROUTED);
       return undefined;
     }
   }
@@ -353,3 +355,5 @@ export class WaitingRoom {
     this.#soon.cancel();
   }
 }
+
+const NOT_ROUTED = new RouterError('internal', 'the request could not be routed');

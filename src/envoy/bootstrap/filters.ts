@@ -65,7 +65,10 @@ function extProc({ timeouts, forwardAuthorization = false }: BootstrapOptions): 
     // The control plane sees nothing that it does not read: every header costs both sides. Credentials only if it knows some.
     forward_rules: {
       allowed_headers: {
-        patterns: [...READ_HEADERS, ...(forwardAuthorization ? [HEADER.authorization] : [])].map((exact) => ({
+        patterns: [
+          ...READ_HEADERS,
+          ...(forwardAuthorization ? [HEADER.authorization, HEADER.apiKey] : []),
+        ].map((exact) => ({
           exact,
         })),
       },

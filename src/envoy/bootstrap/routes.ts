@@ -20,6 +20,7 @@ const NOT_FOR_NODES = [
   HEADER.cluster,
   HEADER.requestClass,
   HEADER.deadline,
+  HEADER.apiKey,
 ];
 
 /**

@@ -37,7 +37,7 @@ export function createCallers(policy: CallerPolicy): Callers {
   const { maxWaitMs, trustHeaders, classes, defaultClass } = policy;
   const longest = Math.max(maxWaitMs, LONGEST_ASKED_WAIT_MS);
   return (head) => {
-    const client = known.size === 0 ? undefined : clientOf(head.authorization, known);
+    const client = known.size === 0 ? undefined : clientOf(head, known);
     const said = trustHeaders ? requestClass(head.requestClass) : undefined;
     const asked = trustHeaders && head.deadline !== '' ? deadlineMs(head.deadline) : undefined;
     return {
@@ -67,10 +67,14 @@ function requestClass(text: string): RequestClass | undefined {
   return REQUEST_CLASSES.find((name) => name === word);
 }
 
-function clientOf(authorization: string, known: ReadonlyMap<string, KnownClient>): KnownClient | undefined {
-  if (authorization.length > MAX_KEY_CHARS + 16) return undefined;
-  const key = /^bearer +(\S+)$/i.exec(authorization)?.[1];
-  return key === undefined ? undefined : known.get(digest(key));
+/** By its bearer token, or as Anthropic's clients send their key. */
+function clientOf(
+  { authorization, apiKey }: RequestHead,
+  known: ReadonlyMap<string, KnownClient>,
+): KnownClient | undefined {
+  if (authorization.length > MAX_KEY_CHARS + 16 || apiKey.length > MAX_KEY_CHARS) return undefined;
+  const key = /^bearer +(\S+)$/i.exec(authorization)?.[1] ?? apiKey;
+  return key === '' ? undefined : known.get(digest(key));
 }
 
 function digest(key: string): string {

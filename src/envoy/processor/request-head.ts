@@ -19,8 +19,9 @@ export interface RequestHead {
   /** As the client wrote them; empty where it did not. */
   readonly requestClass: string;
   readonly deadline: string;
-  /** Forwarded to us only where clients are known by keys. Never to be logged. */
+  /** Both are forwarded to us only where clients are known by keys. Never to be logged. */
   readonly authorization: string;
+  readonly apiKey: string;
   /** Neither body nor trailers follow. */
   readonly hasBody: boolean;
   /** The body's JSON with long strings cut, where the Lua filter could make it. */
@@ -37,6 +38,7 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
   let requestClass = '';
   let deadline = '';
   let authorization = '';
+  let apiKey = '';
   for (const header of headers.headers?.headers ?? []) {
     switch (header.key) {
       case ':path':
@@ -66,6 +68,9 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
       case HEADER.authorization:
         authorization = headerValue(header);
         break;
+      case HEADER.apiKey:
+        apiKey = headerValue(header);
+        break;
     }
   }
   const mark = target.indexOf('?');
@@ -80,6 +85,7 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
     requestClass,
     deadline,
     authorization,
+    apiKey,
     hasBody: headers.end_of_stream !== true,
     bones: structString(message.metadata_context?.filter_metadata?.[METADATA.warmpath], METADATA.bones),
   };

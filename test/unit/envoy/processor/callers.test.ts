@@ -26,6 +26,7 @@ function head(fields: Partial<RequestHead> = {}): RequestHead {
     requestClass: '',
     deadline: '',
     authorization: '',
+    apiKey: '',
     hasBody: true,
     bones: undefined,
     ...fields,
@@ -49,7 +50,11 @@ describe('who asks', () => {
   });
 
   it('is the client whose key came', () => {
-    expect(caller(head({ authorization: `bearer ${KEY}` }))).toMatchObject({ id: 'ci', isPrivileged: true });
+    expect(caller(head({ authorization: `bearer ${KEY}` }))).toMatchObject({
+      id: 'ci',
+      isPrivileged: true,
+    });
+    expect(caller(head({ apiKey: KEY, path: '/v1/messages' }))).toMatchObject({ id: 'ci' });
   });
 });
 
