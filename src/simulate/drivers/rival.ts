@@ -62,6 +62,7 @@ export class RivalDriver implements SimDriver {
     this.#ledger.release(String(id));
     if (waiter === undefined) return;
     if (attempt.end === 'served') this.#learn(waiter, node, attempt);
+    else this.#noteFailure(waiter, node, attempt);
     waiter.tried.add(node);
     const isTriedAgain = attempt.end === 'failed' && attempt.canRetry;
     if (!isTriedAgain) this.#live.delete(id);
@@ -230,6 +231,13 @@ export class RivalDriver implements SimDriver {
         completionTokens: answerTokens,
       },
     });
+  }
+
+  /** Health is judged as by Warmpath: a node that fails is left out for a while. */
+  #noteFailure({ request }: RivalWaiter, node: NodeId, { reason }: SimAttempt): void {
+    if (reason === undefined) return;
+    const model = request.request.model.key;
+    this.#feed.fleet.observe(node, { kind: 'attempt_failed', model, reason, retryAfterMs: undefined });
   }
 
   #every(ms: number, fn: () => void): void {
