@@ -9,11 +9,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { credentials, makeClientConstructor } from '@grpc/grpc-js';
 import { SystemClock } from '../../src/app/system-clock.ts';
+import type { RequestRouter } from '../../src/app/types.ts';
 import type { ProcessingRequest } from '../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { startGrpcServer } from '../../src/envoy/grpc/server.ts';
+import { createCallers } from '../../src/envoy/processor/callers.ts';
 import { ProcessorService } from '../../src/envoy/processor/service.ts';
 import { CountingTelemetry, MemoryLog } from '../unit/envoy/grpc/harness.ts';
-import { body, FakeReads, FakeRouter, head, process as openStream } from '../unit/envoy/processor/fakes.ts';
+import { body, DECISION, FakeReads, head, process as openStream } from '../unit/envoy/processor/fakes.ts';
 
 /** What Envoy sends with a small request of curl's. */
 const HEADERS = {
@@ -25,13 +27,31 @@ const HEADERS = {
   'x-forwarded-for': '127.0.0.1',
 };
 
+/** Remembers nothing: what is measured is the server. */
+const ROUTER: RequestRouter = {
+  place: (_request, _caller, _heldBytes, { placed }) => {
+    placed(DECISION);
+    return PLACED;
+  },
+  refused: () => {},
+};
+const PLACED = { isWaiting: false, finish: () => {} };
+const CALLERS = createCallers({
+  maxWaitMs: 30_000,
+  defaultClass: 'normal',
+  classes: {},
+  trustHeaders: true,
+  clients: [],
+});
+
 function service(): ProcessorService {
   return new ProcessorService({
-    router: new FakeRouter(),
+    router: ROUTER,
     reads: new FakeReads(),
     telemetry: new CountingTelemetry(),
     log: new MemoryLog(),
     clock: new SystemClock(),
+    callers: CALLERS,
   });
 }
 

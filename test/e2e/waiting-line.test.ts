@@ -99,6 +99,26 @@ describeReal(await realEnvoy(), 'the waiting line', () => {
     expect(order).toEqual(['interactive', 'normal', 'batch']);
   });
 
+  it('knows clients by their keys, which no node sees', async () => {
+    const key = 'a-key-of-some-length';
+    const { arena, release } = await busyArena({ clients: [{ name: 'desk', key, class: 'interactive' }] });
+    const order: string[] = [];
+    const headers = [{}, { authorization: `Bearer ${key}` }, { 'x-api-key': key }];
+    const asked = headers.map(async (each, i) => {
+      await untilStreams(arena, 2 + i);
+      const answered = generate(arena, each as Record<string, string>).then(() => order.push(`${i}`));
+      return () => answered;
+    });
+    const first = generate(arena).then(() => order.push('first'));
+    await untilStreams(arena, 5);
+    release();
+    await Promise.all([first, ...asked.map(async (each) => (await each)())]);
+    expect(order.slice(0, 2).sort()).toEqual(['1', '2']);
+    const sent = JSON.stringify(arena.fleet.inference.map((each) => each.headers));
+    expect(sent).not.toContain(key);
+    expect(arena.warmpath.output).not.toContain(key);
+  });
+
   it('never has more running on a node than it has slots', async () => {
     const arena = await startArena({ count: 2, slots: 2, common: { slots: 2 } });
     const answers = await Promise.all(Array.from({ length: 40 }, () => generate(arena)));
