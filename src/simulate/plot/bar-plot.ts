@@ -14,17 +14,18 @@ const RIGHT = 80;
 const ROW = 28;
 const TOP = 66;
 
-/** Horizontal bars from 0. */
+/** Horizontal bars from 0; those that are much longer than most are cut off. */
 export function barPlot({ title, subtitle, bars, show }: BarPlot): string {
-  const top = Math.max(Number.MIN_VALUE, ...bars.map(({ value }) => value));
+  const top = topOf(bars.map(({ value }) => value));
   const height = TOP + bars.length * ROW + 14;
   const drawn = bars.map(({ label, value }, i) => {
     const y = TOP + i * ROW;
-    const width = (value / top) * (WIDTH - LEFT - RIGHT);
+    const width = Math.min(1, value / top) * (WIDTH - LEFT - RIGHT);
+    const text = value > top ? `… ${show(value)}` : show(value);
     return [
       `<text x="${LEFT - 12}" y="${y + 15}" text-anchor="end"${label === 'warmpath' ? ' font-weight="600"' : ''}>${escapeXml(label)}</text>`,
-      `<rect x="${LEFT}" y="${y + 2}" width="${px(width)}" height="${ROW - 10}" rx="2" fill="${SERIES_COLOURS[label] ?? OTHER_COLOUR}"/>`,
-      `<text class="soft" x="${px(LEFT + width + 8)}" y="${y + 15}">${escapeXml(show(value))}</text>`,
+      `<rect x="${LEFT}" y="${y + 2}" width="${px(width)}" height="${ROW - 10}" rx="2" style="fill:${SERIES_COLOURS[label] ?? OTHER_COLOUR}"/>`,
+      `<text class="soft" x="${px(LEFT + width + 8)}" y="${y + 15}">${escapeXml(text)}</text>`,
     ].join('');
   });
   return [
@@ -36,4 +37,11 @@ export function barPlot({ title, subtitle, bars, show }: BarPlot): string {
     ...drawn,
     '</svg>\n',
   ].join('\n');
+}
+
+/** One bar that is ten times as long as the others would leave nothing of them. */
+function topOf(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted[sorted.length >> 1] ?? 0;
+  return Math.max(Number.MIN_VALUE, Math.min(4 * middle, sorted.at(-1) ?? 0));
 }

@@ -67,10 +67,10 @@ function mark(name: string, x: number, y: number, title: string): string {
   const colour = SERIES_COLOURS[name] ?? OTHER_COLOUR;
   const hover = `<title>${escapeXml(title)}</title>`;
   if (name === 'clairvoyant')
-    return `<line x1="${px(x)}" y1="${px(y - 9)}" x2="${px(x)}" y2="${px(y + 9)}" stroke="${colour}" stroke-width="2.5">${hover}</line>`;
+    return `<line x1="${px(x)}" y1="${px(y - 9)}" x2="${px(x)}" y2="${px(y + 9)}" style="stroke:${colour}" stroke-width="2.5">${hover}</line>`;
   if (name === 'warmpath')
-    return `<circle cx="${px(x)}" cy="${px(y)}" r="7" fill="none" stroke="${colour}" stroke-width="3.5">${hover}</circle>`;
-  return `<circle cx="${px(x)}" cy="${px(y)}" r="4.5" fill="${colour}" fill-opacity="0.85">${hover}</circle>`;
+    return `<circle cx="${px(x)}" cy="${px(y)}" r="7" style="fill:none;stroke:${colour}" stroke-width="3.5">${hover}</circle>`;
+  return `<circle cx="${px(x)}" cy="${px(y)}" r="4.5" style="fill:${colour}" fill-opacity="0.85">${hover}</circle>`;
 }
 
 function legend(name: string, x: number, y: number): string {
