@@ -9,10 +9,13 @@ import type { Telemetry } from '../app/telemetry-port.ts';
 import type { OutcomeRecorder } from '../app/types.ts';
 import { ModelDemand } from '../fleet/demand.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
+import { DEFAULT_HEALTH, type FleetParams } from '../fleet/params.ts';
 import { NodePromptMemory } from '../fleet/prompt-memory.ts';
 import { DEFAULT_ROUTING, type RoutingParams } from '../routing/params.ts';
-import { DEFAULT_REWRITES } from '../routing/rewrite-policy.ts';
+import { type ModelAliases, NO_ALIASES } from '../routing/rewrite-policy.ts';
 import { bodyEdits, checkPrivileges } from '../routing/rewrites.ts';
+import { targetsOf } from '../routing/targets.ts';
+import { DEFAULT_LINE, type LinePolicy } from '../waiting/policy.ts';
 import type { FleetFeed } from './fleet-feed.ts';
 import type { SimHost } from './types.ts';
 
@@ -26,15 +29,33 @@ export interface SimControlPlane {
   readonly decisions: DecisionLog;
 }
 
+/** What a configuration says of decisions. */
+export interface WarmpathSettings {
+  /** Rewrites included. */
+  readonly routing: RoutingParams;
+  readonly line: LinePolicy;
+  readonly aliases: ModelAliases;
+  readonly health: FleetParams;
+}
+
+/** As without a configuration. */
+export const DEFAULT_SETTINGS: WarmpathSettings = {
+  routing: DEFAULT_ROUTING,
+  line: DEFAULT_LINE,
+  aliases: NO_ALIASES,
+  health: DEFAULT_HEALTH,
+};
+
 /**
  * The deciding parts of a control plane, wired to each other as the live ones are (control-plane/parts.ts), without Envoy, store
- * and metrics. What the configuration sets is as it is by default.
+ * and metrics.
  */
 export function createSimControlPlane(
   host: SimHost,
   feed: FleetFeed,
-  routing: RoutingParams = DEFAULT_ROUTING,
+  { routing, line, aliases }: WarmpathSettings,
 ): SimControlPlane {
+  const { rewrites } = routing;
   const { clock, random } = host;
   const { fleet } = feed;
   const ledger = new LeaseLedger();
@@ -51,9 +72,11 @@ export function createSimControlPlane(
     random,
     params: () => routing,
     replica: 'sim',
+    line: () => line,
+    targets: (request, snapshot) => targetsOf(request, snapshot, aliases),
     rewriting: {
-      check: (request, caller) => checkPrivileges(request, caller, DEFAULT_REWRITES),
-      edits: (request, target, node, caller) => bodyEdits(request, target, node, caller, DEFAULT_REWRITES),
+      check: (request, caller) => checkPrivileges(request, caller, rewrites),
+      edits: (request, target, node, caller) => bodyEdits(request, target, node, caller, rewrites),
     },
     guard,
   });

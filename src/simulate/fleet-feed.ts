@@ -1,5 +1,5 @@
 import { Fleet } from '../app/fleet.ts';
-import { DEFAULT_HEALTH } from '../fleet/params.ts';
+import { DEFAULT_HEALTH, type FleetParams } from '../fleet/params.ts';
 import type { NodeId, NodeSpec } from '../fleet/types.ts';
 import type { SimHost, SimNodeSpec } from './types.ts';
 
@@ -7,6 +7,12 @@ import type { SimHost, SimNodeSpec } from './types.ts';
 const INTERVAL_MS = 1_000;
 const TAGS_INTERVAL_MS = 10_000;
 const JITTER = 0.1;
+
+export interface FeedOptions {
+  /** The slots of all nodes are configured, whatever the scenario says. */
+  readonly tellsSlots?: boolean;
+  readonly health?: FleetParams;
+}
 
 /** The fleet as a control plane sees it: members by configuration, all else by polls. */
 export class FleetFeed {
@@ -16,12 +22,13 @@ export class FleetFeed {
   readonly #tagsDueAt = new Map<NodeId, number>();
 
   readonly #tellsSlots: boolean;
+  readonly #health: FleetParams;
 
-  /** `tellsSlots`: the slots of all nodes are configured, whatever the scenario says. */
-  constructor(host: SimHost, tellsSlots = false) {
+  constructor(host: SimHost, { tellsSlots = false, health = DEFAULT_HEALTH }: FeedOptions = {}) {
     this.#host = host;
     this.#tellsSlots = tellsSlots;
-    this.fleet = new Fleet([], DEFAULT_HEALTH, host.clock);
+    this.#health = health;
+    this.fleet = new Fleet([], health, host.clock);
     this.membersChanged();
   }
 
@@ -30,7 +37,7 @@ export class FleetFeed {
     const members = this.#host.members();
     this.fleet.replaceNodes(
       members.map((member) => nodeSpec(member, this.#tellsSlots)),
-      DEFAULT_HEALTH,
+      this.#health,
     );
     const ids = new Set(members.map(({ id }) => id));
     for (const [id, stop] of this.#stops) {

@@ -1,6 +1,6 @@
-import type { RoutingParams } from '../routing/params.ts';
 import { createRival } from '../routing/rivals/create.ts';
 import { RIVAL_POLICIES } from '../routing/rivals/names.ts';
+import type { WarmpathSettings } from './control-plane.ts';
 import { ClairvoyantDriver, type Foresight } from './drivers/clairvoyant/clairvoyant.ts';
 import { RivalDriver } from './drivers/rival.ts';
 import { WarmpathDriver } from './drivers/warmpath.ts';
@@ -22,14 +22,14 @@ const FORESIGHTS: readonly Foresight[] = [
 export interface SimSettings {
   readonly seed: number;
   /** Of Warmpath; the defaults otherwise. */
-  readonly routing?: RoutingParams;
+  readonly warmpath?: WarmpathSettings | undefined;
 }
 
 /** One policy over one scenario. The same seed gives the same result. */
-export function simulate(scenario: Scenario, policy: SimPolicy, { seed, routing }: SimSettings): SimResult {
+export function simulate(scenario: Scenario, policy: SimPolicy, { seed, warmpath }: SimSettings): SimResult {
   if (policy === 'clairvoyant') return clairvoyant(scenario, seed);
   const driver = (host: SimHost): SimDriver =>
-    policy === 'warmpath' ? new WarmpathDriver(host, routing) : new RivalDriver(host, createRival(policy));
+    policy === 'warmpath' ? new WarmpathDriver(host, warmpath) : new RivalDriver(host, createRival(policy));
   return new Simulation({ scenario, seed, driver }).run();
 }
 

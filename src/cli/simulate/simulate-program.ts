@@ -18,13 +18,14 @@ export function addSimulateCommand(program: Command, io: Io, done: (code: ExitCo
     .option('--policy <name,...>', 'only these policies; all unless given')
     .option('--seed <number>', 'of everything that chance decides', nonNegativeInteger, 1)
     .option('--requests <number>', 'so many requests', positiveInteger)
+    .option(
+      '-c, --config <file>',
+      'Warmpath decides as this configuration says: routing, line, rewrites, aliases, health',
+    )
+    .option('--report <file>', 'compare all policies in all named scenarios and write a document with plots')
     .option('--json', 'for programs')
-    .option('--report <file>', 'all policies over all named scenarios, as Markdown with plots')
-    .action(async (file: string | undefined, flags: SimulateFlags & { readonly report?: string }) => {
+    .action(async (file: string | undefined, flags: SimulateFlags) => {
       // Loaded when asked for: no other command simulates.
-      const { report, seed, requests } = flags;
-      if (report !== undefined)
-        done(await (await import('./report.ts')).runReport(io, { report, seed, requests }));
-      else done(await (await import('./simulate.ts')).runSimulate(io, file, flags));
+      done(await (await import('./simulate.ts')).runSimulate(io, file, flags));
     });
 }

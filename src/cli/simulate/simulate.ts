@@ -1,3 +1,7 @@
+import { setImmediate } from 'node:timers/promises';
+import { fleetParams, linePolicy, modelAliases, routingParams } from '../../app/params.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { WarmpathSettings } from '../../simulate/control-plane.ts';
 import { SIM_POLICIES, type SimPolicy, simulate } from '../../simulate/policies.ts';
 import { measure } from '../../simulate/report/measure.ts';
 import { SCENARIOS } from '../../simulate/scenarios/catalogue.ts';
@@ -8,6 +12,7 @@ import type { Io } from '../io.ts';
 import { columnsOf, createPaint } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
 import { readReplay } from './replay-file.ts';
+import { runReport } from './report.ts';
 import { policyRun, renderRuns } from './simulate-view.ts';
 import { readWorkload } from './workload-file.ts';
 
@@ -17,17 +22,23 @@ export interface SimulateFlags {
   readonly policy?: string;
   readonly seed: number;
   readonly requests?: number;
+  readonly config?: string;
+  readonly report?: string;
   readonly json?: boolean;
 }
 
 /** Runs policies over a simulated fleet and shows how each of them did. */
 export async function runSimulate(io: Io, file: string | undefined, flags: SimulateFlags): Promise<ExitCode> {
+  if (flags.report !== undefined) return report(io, file, { ...flags, report: flags.report });
   const policies = policiesOf(flags.policy);
+  const warmpath = flags.config === undefined ? undefined : await settingsOf(io, flags.config);
   const scenario = await scenarioOf(file, flags);
   const runs = [];
   for (const policy of policies) {
+    // A run keeps the process busy from its beginning to its end: between them an interrupt is heard.
+    await setImmediate();
     if (io.signal.aborted) return EXIT.problem;
-    const result = simulate(scenario, policy, { seed: flags.seed });
+    const result = simulate(scenario, policy, { seed: flags.seed, warmpath });
     runs.push(policyRun(result, measure(result, scenario)));
   }
   if (flags.json === true) {
@@ -44,6 +55,30 @@ export async function runSimulate(io: Io, file: string | undefined, flags: Simul
     io.out.write(`${JSON.stringify(report, null, 2)}\n`);
   } else io.out.write(renderRuns(scenario, flags.seed, runs, createPaint(io.out, io.env), columnsOf(io.out)));
   return EXIT.ok;
+}
+
+async function report(
+  io: Io,
+  file: string | undefined,
+  flags: SimulateFlags & { readonly report: string },
+): Promise<ExitCode> {
+  const { scenario, replay, policy, config, json } = flags;
+  if ([file, scenario, replay, policy, config, json].some((given) => given !== undefined))
+    throw new UsageError(
+      '--report runs all policies in all named scenarios: only --seed and --requests go with it',
+    );
+  return runReport(io, { report: flags.report, seed: flags.seed, requests: flags.requests });
+}
+
+/** What a configuration file says of decisions; its nodes do not matter here. */
+async function settingsOf(io: Io, file: string): Promise<WarmpathSettings> {
+  const { config } = await loadConfig({ file, env: io.env });
+  return {
+    routing: routingParams(config),
+    line: linePolicy(config),
+    aliases: modelAliases(config),
+    health: fleetParams(config),
+  };
 }
 
 function policiesOf(list: string | undefined): readonly SimPolicy[] {

@@ -43,7 +43,7 @@ export class RivalDriver implements SimDriver {
     this.#host = host;
     this.#policy = policy;
     this.name = policy.name;
-    this.#feed = new FleetFeed(host, true);
+    this.#feed = new FleetFeed(host, { tellsSlots: true });
     this.#queues = new NodeQueues(policy.rebalance);
     this.#every(LOOK_MS, () => this.#serveLine());
     if (policy.rebalance !== undefined) this.#every(policy.rebalance.everyMs, () => this.#rebalance());

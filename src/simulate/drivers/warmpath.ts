@@ -1,7 +1,11 @@
 import type { Outcome, OutcomeEnd, PlacedRequest, RouteDecision, Usage } from '../../app/types.ts';
 import type { NodeId } from '../../fleet/types.ts';
-import type { RoutingParams } from '../../routing/params.ts';
-import { createSimControlPlane, type SimControlPlane } from '../control-plane.ts';
+import {
+  createSimControlPlane,
+  DEFAULT_SETTINGS,
+  type SimControlPlane,
+  type WarmpathSettings,
+} from '../control-plane.ts';
 import { FleetFeed } from '../fleet-feed.ts';
 import type { SimAttempt, SimDriver, SimHost, SimRequest } from '../types.ts';
 
@@ -31,10 +35,10 @@ export class WarmpathDriver implements SimDriver {
   readonly #control: SimControlPlane;
   readonly #live = new Map<number, Live>();
 
-  constructor(host: SimHost, routing?: RoutingParams) {
+  constructor(host: SimHost, settings: WarmpathSettings = DEFAULT_SETTINGS) {
     this.#host = host;
-    this.#feed = new FleetFeed(host);
-    this.#control = createSimControlPlane(host, this.#feed, routing);
+    this.#feed = new FleetFeed(host, { health: settings.health });
+    this.#control = createSimControlPlane(host, this.#feed, settings);
   }
 
   arrive(request: SimRequest): void {

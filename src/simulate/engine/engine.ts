@@ -22,7 +22,7 @@ import { VirtualClock } from './virtual-clock.ts';
 import { WasteMeter } from './waste-meter.ts';
 
 /** Longer than this after the last arrival nobody is waited for. */
-const MAX_TAIL_MS = 24 * 3_600_000;
+const MAX_TAIL_MS = 6 * 3_600_000;
 
 export interface SimOptions {
   readonly scenario: Scenario;

@@ -99,6 +99,11 @@ it.each([
     args: ['lab.yaml', '--scenario', 'homelab'],
     want: /leave the workload file and --replay out/,
   },
+  {
+    name: 'a report of one policy',
+    args: ['--report', 'x.md', '--policy', 'random'],
+    want: /--report runs all policies in all named scenarios/,
+  },
   { name: 'a seed that is no number', args: ['--seed', 'x'], want: /a whole number is needed/ },
 ])('refuses $name with what to do', async ({ args, want }) => {
   const { code, err, out } = await run(...args);
@@ -128,6 +133,23 @@ it('says where a file that is not there was looked for', async () => {
   const { code, err } = await run(join(dir, 'missing.yaml'));
   expect(code).toBe(1);
   expect(err).toContain(join(dir, 'missing.yaml'));
+});
+
+it('lets Warmpath decide as a configuration says', async () => {
+  const off = await file('off.yaml', 'rewrites: {numCtx: off}\nwaiting: {maxRequests: 7}\n');
+  const args = ['--scenario', 'context-thrash', '--requests', '300', '--policy', 'warmpath', '--json'];
+  const reloads = async (...more: string[]): Promise<number> =>
+    JSON.parse((await run(...args, ...more)).out).policies[0].measures.reloads;
+  // Three applications with three contexts: pinned, they share the model; as they are, each makes it load anew.
+  expect(await reloads()).toBeLessThan(10);
+  expect(await reloads('--config', off)).toBeGreaterThan(50);
+});
+
+it('refuses a broken configuration with what is wrong', async () => {
+  const broken = await file('broken-config.yaml', 'rewrites: {numCtx: often}\n');
+  const { code, err } = await run('--scenario', 'homelab', '--config', broken);
+  expect(code).toBe(1);
+  expect(err).toContain('rewrites.numCtx: expected one of pin, off');
 });
 
 const RECORD = {
