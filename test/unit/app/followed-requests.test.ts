@@ -6,7 +6,7 @@ import { guardWatcher } from '../../../src/app/guard-watcher.ts';
 import { QueryGuard } from '../../../src/app/query-guard.ts';
 import { OutcomeLog } from '../../../src/app/record-outcome.ts';
 import type { RequestWatcher } from '../../../src/app/request-watcher.ts';
-import { Router } from '../../../src/app/route-request.ts';
+import { Router } from '../../../src/app/routing/router.ts';
 import type { RouteDecision } from '../../../src/app/types.ts';
 import { LeaseLedger } from '../../../src/fleet/ledger.ts';
 import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';

@@ -13,6 +13,36 @@ const routes = (options = bootstrapOptions()): Loose[] =>
   connectionManager(options).route_config.virtual_hosts[0].routes;
 
 describe('the bootstrap', () => {
+  it('shows the control plane keys only where it knows some, and no node ever', () => {
+    const shown = (options = bootstrapOptions()): string[] =>
+      connectionManager(options)
+        .http_filters.find(({ name }: Loose) => name === 'ext_proc')
+        .typed_config.forward_rules.allowed_headers.patterns.map(({ exact }: Loose) => exact);
+    const keys = ['authorization', 'x-api-key'];
+    expect(shown().filter((name) => keys.includes(name))).toEqual([]);
+    expect(shown(bootstrapOptions({ forwardAuthorization: true }))).toEqual(expect.arrayContaining(keys));
+    const removed: string[] = connectionManager().route_config.virtual_hosts[0].routes.flatMap(
+      ({ request_headers_to_remove = [] }: Loose) => request_headers_to_remove,
+    );
+    for (const name of ['x-api-key', 'x-warmpath-class', 'x-warmpath-deadline', 'x-envoy-external-address'])
+      expect(removed).toContain(name);
+  });
+
+  it('lets clients say how urgent a request is and how long it may wait, and nothing else of ours', () => {
+    const { mutations } = connectionManager().early_header_mutation_extensions[0].typed_config;
+    const isStripped = (name: string): boolean =>
+      mutations.some(({ remove, remove_on_match }: Loose) => {
+        const { prefix, safe_regex } = remove_on_match?.key_matcher ?? {};
+        if (prefix !== undefined) return name.startsWith(prefix);
+        return safe_regex === undefined
+          ? name === remove
+          : new RegExp(`^(?:${safe_regex.regex})$`).test(name);
+      });
+    expect(['x-warmpath-class', 'x-warmpath-deadline'].map(isStripped)).toEqual([false, false]);
+    for (const name of ['x-warmpath-decision', 'x-warmpath-cluster', 'x-warmpath-', 'x-envoy-max-retries'])
+      expect(isStripped(name)).toBe(true);
+  });
+
   it('forwards nothing but the listed methods of the listed paths', () => {
     const forwarded = new Map<string, Set<string>>();
     for (const { match, route } of routes()) {
