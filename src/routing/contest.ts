@@ -3,6 +3,7 @@ import type { RouteRequest } from '../request/types.ts';
 import { type Entry, entryOf, isSure, rankedNode, totalSeconds } from './cost.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { isLastResort, rejectReason } from './filters.ts';
+import { furtherCopySeconds } from './further-copy.ts';
 import { type Question, questionOf } from './question.ts';
 import { visitSome } from './sample.ts';
 import { NOTHING_SHOWN, type Shown, shownBy } from './service.ts';
@@ -30,6 +31,8 @@ export class Contest {
   /** Nodes known to load the model for earlier requests of ours. */
   readonly #loading: ReadonlySet<NodeView>;
   #shown: Shown = NOTHING_SHOWN;
+  /** What one more node with the model is worth. */
+  #copySeconds = 0;
   readonly #rejected: { id: string; reason: RejectReason }[] = [];
 
   constructor(request: RouteRequest, situation: Situation, isResort: boolean) {
@@ -52,6 +55,7 @@ export class Contest {
       visit(warm, params.maxWarmNodes, (at) => this.#note(nodes[at], settled));
       for (const node of this.#loading) this.#note(node, settled);
       for (const facts of settled) this.#shown = shownBy(facts.service, this.#shown);
+      this.#copySeconds = furtherCopySeconds(settled, this.#question);
       for (const facts of settled) this.#offer(facts);
       this.#visitCold(candidates, visit);
     }
@@ -102,7 +106,8 @@ export class Contest {
 
   #offer(facts: Facts): void {
     const entry = entryOf(facts, this.#question, this.#shown);
-    this.#list.offer(entry, totalSeconds(entry.terms, this.#question.params));
+    const worth = facts.state === 'cold' ? this.#copySeconds : 0;
+    this.#list.offer(entry, totalSeconds(entry.terms, this.#question.params, worth));
   }
 
   #rejectReason(node: NodeView): RejectReason | undefined {
@@ -115,7 +120,8 @@ export class Contest {
 
   /** Whether the list is full of nodes that cost less than any load. */
   get #isBeyondLoads(): boolean {
-    return this.#list.worst < this.#question.params.leastLoadSeconds;
+    const { leastLoadSeconds, leastLoadShare } = this.#question.params;
+    return this.#list.worst < leastLoadSeconds * leastLoadShare;
   }
 
   #result({ nodes, knowing }: Candidates): Ranking {

@@ -79,11 +79,13 @@ export function reasonOf(facts: Facts, eviction: Eviction, now: number): PickRea
 
 /**
  * The sum in steps of 20 ms, of 100 ms above 1 s, and of 0.5 s above 10 s: estimates are no finer than that, and nodes
- * that are practically equal should share the load by chance.
+ * that are practically equal should share the load by chance. `worth`: what a further copy of the model is worth to those who
+ * come later; that part of a load is theirs.
  */
-export function totalSeconds(terms: CostTerms, params: RoutingParams): number {
+export function totalSeconds(terms: CostTerms, params: RoutingParams, worth = 0): number {
   const { roundTrip, slotWait, load, prompt, answer, eviction, trust } = terms;
-  const sum = roundTrip + slotWait + load + prompt + params.answerShare * answer + eviction + trust;
+  const paid = Math.max(params.leastLoadShare * load, load - worth);
+  const sum = roundTrip + slotWait + paid + prompt + params.answerShare * answer + eviction + trust;
   if (sum < 1) return Math.round(sum * 50) / 50;
   if (sum < 10) return Math.round(sum * 10) / 10;
   return Math.round(sum * 2) / 2;

@@ -37,9 +37,15 @@ export interface RoutingParams {
   readonly loadLeftShare: number;
   /** No load is quicker. */
   readonly leastLoadSeconds: number;
+  /** How much of the waits that a further copy of a model saves counts for the one who loads it. */
+  readonly furtherCopyShare: number;
+  /** Least share of a load that the one who loads pays. */
+  readonly leastLoadShare: number;
   /** What a load costs more, as a share of itself, for each node that loads the same model already: they will soon serve too. */
   readonly crowdShare: number;
-  /** Least share of its usual time that a running request is expected to last still, however long it has run. */
+  /** The least of it: one that should have ended is nearly done. */
+  readonly leastLoadLeftShare: number;
+  /** Least share of its usual time that a running request is expected to last still: nobody knows how long answers get. */
   readonly leastLeftShare: number;
   /** By which share of its delay a late request is expected to be later still. */
   readonly overdueShare: number;
@@ -130,9 +136,12 @@ export const DEFAULT_ROUTING: RoutingParams = {
   vramPerDiskByte: 1.2,
   loadLeftShare: 0.5,
   leastLoadSeconds: 0.1,
+  furtherCopyShare: 2,
+  leastLoadShare: 0.3,
   crowdShare: 1,
-  leastLeftShare: 0.1,
-  overdueShare: 0.5,
+  leastLoadLeftShare: 0.1,
+  leastLeftShare: 0.5,
+  overdueShare: 1,
 
   defaultServiceSeconds: 5,
   contentionShare: 1,

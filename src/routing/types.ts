@@ -79,7 +79,10 @@ export type PickReason =
 export interface RankedNode {
   readonly id: NodeId;
   readonly address: string;
-  /** What it costs to choose this node: the sum of the terms, the answer by its share. The ranking's order. */
+  /**
+   * What it costs to choose this node, and the ranking's order: the sum of the terms, the answer by its share, a load less what
+   * a further copy of the model is worth to those who come later.
+   */
   readonly seconds: number;
   /** Expected seconds to the first token: round trip, slot wait, load, prompt. */
   readonly firstTokenSeconds: number;

@@ -22,5 +22,5 @@ export function restOfLoadSeconds(
   const first = inflight.expectedEnds(node.id, request.model.key)[0];
   if (first === undefined) return whole * params.loadLeftShare;
   const rest = (first - now) / 1000 - promptSeconds - answerSeconds;
-  return Math.max(whole * params.leastLeftShare, rest);
+  return Math.max(whole * params.leastLoadLeftShare, rest);
 }

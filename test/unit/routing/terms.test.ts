@@ -123,10 +123,10 @@ describe('slot wait', () => {
   it('lasts until as many of our own requests are expected to end as stand before it', () => {
     const wait = (slots: number, ends: number[]) =>
       cost(warmNode('n1', { slots }), ending({ n1: { [MODEL]: ends } })).slotWait;
-    expect(wait(1, [3])).toBeCloseTo(3);
-    expect(wait(2, [3, 9])).toBeCloseTo(3);
-    expect(wait(2, [3, 9, 12])).toBeCloseTo(9);
-    expect(wait(3, [3, 9])).toBe(0);
+    expect(wait(1, [5])).toBeCloseTo(5);
+    expect(wait(2, [5, 9])).toBeCloseTo(5);
+    expect(wait(2, [5, 9, 12])).toBeCloseTo(9);
+    expect(wait(3, [5, 9])).toBe(0);
   });
 
   it('of a late request is never 0, and grows the later it is', () => {
@@ -137,9 +137,9 @@ describe('slot wait', () => {
   });
 
   it('counts those in the line that are due before', () => {
-    const inflight = ending({ n1: { [MODEL]: [3] } });
+    const inflight = ending({ n1: { [MODEL]: [5] } });
     const behind = cost(warmNode('n1'), inflight, request(), { waiting: { ahead: () => 2 } });
-    expect(behind.slotWait).toBeCloseTo(3 + 2 * HELD);
+    expect(behind.slotWait).toBeCloseTo(5 + 2 * HELD);
   });
 
   it('knows how long requests for the model take, once it has seen some', () => {
@@ -260,7 +260,7 @@ describe('load', () => {
     const loading = (end: number) => cost(node('n1'), ending({ n1: { [MODEL]: [end] } }));
     expect(loading(LOAD + HELD).load).toBeCloseTo(LOAD);
     expect(loading(3 + HELD).load).toBeCloseTo(3);
-    expect(loading(-60).load).toBeCloseTo(P.leastLeftShare * LOAD);
+    expect(loading(-60).load).toBeCloseTo(P.leastLoadLeftShare * LOAD);
   });
 
   it('F62: is counted once by those who wait for a slot behind it', () => {
