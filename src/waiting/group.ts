@@ -24,8 +24,8 @@ export class Group<W extends Waiter> {
   reason: WaitReason = 'slots_busy';
   /** Node on which the first of them would rather wait; undefined: none, or not known. */
   wants: string | undefined;
-  /** Seconds of load that its first would cause there. */
-  loadSeconds = 0;
+  /** How long others may go before its first there, ms. */
+  patienceMs = Number.POSITIVE_INFINITY;
   /** Monotonic ms until when its last is not looked at again. */
   tailsAt = Number.NEGATIVE_INFINITY;
   /** Monotonic ms since when that node is given to others; undefined: it is not. */

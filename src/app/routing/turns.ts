@@ -47,9 +47,14 @@ export class Turns {
   }
 
   /** Others who were not due before its first have been given the node that it waits for, for so long that it is its turn now. */
-  #isOverdue({ passedOverSince, loadSeconds }: Group<Standing>, now: number): boolean {
-    if (passedOverSince === undefined) return false;
-    return now - passedOverSince > Math.max(this.#ageingMs(), loadSeconds * LOADS_PATIENCE * 1000);
+  #isOverdue({ passedOverSince, patienceMs }: Group<Standing>, now: number): boolean {
+    return passedOverSince !== undefined && now - passedOverSince > patienceMs;
+  }
+
+  /** At least as long as its load is worth; but half of its time must be left. */
+  patienceMs({ best }: Choice, { caller }: Standing): number {
+    const worthMs = Math.max(this.#ageingMs(), best.terms.load * LOADS_PATIENCE * 1000);
+    return Math.min(worthMs, caller.maxWaitMs / 2);
   }
 
   /**

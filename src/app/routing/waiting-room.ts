@@ -173,7 +173,7 @@ export class WaitingRoom {
       if (choice === undefined) continue;
       group.reason = waitReason(choice);
       group.wants = choice.best.id;
-      group.loadSeconds = choice.best.terms.load;
+      group.patienceMs = this.#turns.patienceMs(choice, place.waiter);
       return { place, choice, urgency: this.line.urgency(place, now) };
     }
     return undefined;

@@ -241,6 +241,31 @@ describe('whose turn it is', () => {
     expect(turns).toBeLessThan(40);
   });
 
+  it('is at last that of a model which needs the node to itself, although others could always begin', async () => {
+    const bench = new Workbench().withNodes(
+      { n1: [resident(MODEL, { sizeBytes: 20e9, vramBytes: 20e9 })] },
+      { slots: 2, vramBytes: 24e9 },
+    );
+    const models = [onDisk(MODEL, { sizeBytes: 18e9 }), onDisk(OTHER, { sizeBytes: 18e9 })];
+    bench.fleet.observe('n1', { kind: 'tags', models, rttMs: 1 });
+    const patient = { maxWaitMs: 60_000 };
+    const running: Visit[] = [bench.place(request(), patient)];
+    const other = bench.place(request({ model: { raw: 'n', key: OTHER } }), patient);
+    expect(isWaiting(other)).toBe(true);
+    const waiting: Visit[] = [];
+    let turns = 0;
+    for (; other.decision === undefined && turns < 100; turns += 1) {
+      // The next one comes before the last one ends: without a bound the node is never idle.
+      waiting.push(bench.place(request(), patient));
+      await bench.clock.advance(500);
+      running.shift()?.placed?.finish();
+      for (const visit of waiting.splice(0)) (visit.decision === undefined ? waiting : running).push(visit);
+      await bench.clock.advance(500);
+    }
+    expect(other.decision).toBeDefined();
+    expect(turns).toBeLessThan(40);
+  });
+
   it('never puts more on a node than it has slots', () => {
     const bench = new Workbench().withNodes({ n1: WARM, n2: WARM }, { slots: 2 });
     const visits = Array.from({ length: 12 }, () => bench.place(request()));
