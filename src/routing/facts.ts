@@ -40,7 +40,8 @@ export function factsOf(question: Question, node: NodeView): Facts {
   const stuck = node.stuckModels.size === 0 ? 'fine' : stuckState(node.stuckModels, key, now);
   const state = modelState(question, node, onModel);
   const isRead = state === 'warm' && request.prefixes.length > 0;
-  const cachedBytes = isRead ? prompts.cachedBytes(node.id, key, request.prefixes, now) : 0;
+  const held = isRead ? prompts.cachedBytes(node.id, key, request.prefixes, now) : 0;
+  const cachedBytes = held > 0 ? Math.min(held, request.promptBytes) : 0;
   const service = serviceOf(request, node, onModel, cachedBytes, params);
   return {
     node,

@@ -1,5 +1,5 @@
 import type { Facts } from './facts.ts';
-import type { Question } from './question.ts';
+import { type Question, wantedOf } from './question.ts';
 
 /** A model that is asked for more than its copies can take waits without end; what it is worth to end that is bounded. */
 const MOST_USED = 0.95;
@@ -9,7 +9,7 @@ const MOST_USED = 0.95;
  * while a copy usually stays, times the mean wait that one more slot saves. `settled` are the nodes that have it, or load it.
  */
 export function furtherCopySeconds(settled: readonly Facts[], question: Question): number {
-  const { demand, request, params, now } = question;
+  const { request, params } = question;
   let slots = 0;
   let heldSeconds = Number.POSITIVE_INFINITY;
   for (const { service, admitted } of settled) {
@@ -17,10 +17,10 @@ export function furtherCopySeconds(settled: readonly Facts[], question: Question
     heldSeconds = Math.min(heldSeconds, service.promptSeconds + service.answerSeconds);
   }
   if (slots === 0 || !(slots < Number.POSITIVE_INFINITY)) return 0;
-  const perSecond = demand.perSecond(request.model.key, now);
-  if (!(perSecond > 0)) return 0;
+  const { perSecond } = wantedOf(question, request.model.key);
+  if (perSecond === 0) return 0;
   const saved = waitSeconds(perSecond, heldSeconds, slots) - waitSeconds(perSecond, heldSeconds, slots + 1);
-  return params.furtherCopyShare * perSecond * params.reuseSeconds * Math.max(0, saved);
+  return saved > 0 ? params.furtherCopyShare * perSecond * params.reuseSeconds * saved : 0;
 }
 
 /** Mean wait for one of so many slots where requests come at random (Sakasegawa's approximation of M/M/c). */

@@ -13,7 +13,7 @@ export interface RoutingParams {
   readonly maxColdNodes: number;
   /**
    * How many of each kind chance chooses then. The best `share` of a kind are all missed with a chance of
-   * `(1 - share) ** sampledNodes`: at 100 the best twentieth once in 170 decisions, and then a good one is taken.
+   * `(1 - share) ** sampledNodes`: at 80 the best twentieth once in 60 decisions, and then a good one is taken.
    */
   readonly sampledNodes: number;
   /** Of so many nodes with running requests for the model, the oldest first, one decision finds out who still loads it. */
@@ -124,7 +124,7 @@ export const DEFAULT_ROUTING: RoutingParams = {
   maxAttempts: 3,
   maxWarmNodes: 256,
   maxColdNodes: 256,
-  sampledNodes: 100,
+  sampledNodes: 80,
   maxRunningNodes: 500,
   firstByteTimeoutMs: 60_000,
   loadTimeoutMs: 300_000,

@@ -37,9 +37,15 @@ export function wantedOf(question: Question, key: ModelKey): Wanted {
   let wanted = question.wanted.get(key);
   if (wanted === undefined) {
     const { demand, waiting, now } = question;
-    const perSecond = demand.perSecond(key, now);
-    wanted = { perSecond: perSecond > 0 ? perSecond : 0, isWaitedFor: waiting.ahead(key) > 0 };
+    wanted = { perSecond: sane(demand.perSecond(key, now)), isWaitedFor: waiting.ahead(key) > 0 };
     question.wanted.set(key, wanted);
   }
   return wanted;
+}
+
+/** No model is asked for more often. */
+const MOST_PER_SECOND = 1e6;
+
+function sane(perSecond: number): number {
+  return perSecond > 0 ? Math.min(perSecond, MOST_PER_SECOND) : 0;
 }

@@ -7,7 +7,7 @@ import { RouterError } from '../../../src/request/errors.ts';
 import { rejectReason } from '../../../src/routing/filters.ts';
 import { DEFAULT_ROUTING as P } from '../../../src/routing/params.ts';
 import { rank } from '../../../src/routing/rank.ts';
-import type { Inflight, Ranking } from '../../../src/routing/types.ts';
+import type { Inflight, Ranking, Situation } from '../../../src/routing/types.ts';
 import {
   GIB,
   MODEL,
@@ -95,9 +95,15 @@ const load = fc.dictionary(
   fc.dictionary(fc.constantFrom(MODEL, 'other'), fc.nat(12)),
 );
 
-function tryRank(nodes: NodeView[], inflight: Inflight, maxAttempts = 3): Ranking | RouterError {
+function tryRank(
+  nodes: NodeView[],
+  inflight: Inflight,
+  maxAttempts = 3,
+  others: Partial<Situation> = {},
+): Ranking | RouterError {
   try {
-    return rank(request(), situation(snapshot(...nodes), { inflight, params: { ...P, maxAttempts } }));
+    const given = { inflight, params: { ...P, maxAttempts }, ...others };
+    return rank(request({ prefixes: [{ hash: 1, bytes: 150 }] }), situation(snapshot(...nodes), given));
   } catch (error) {
     if (error instanceof RouterError) return error;
     throw error;
@@ -117,9 +123,11 @@ describe('whatever nodes report', () => {
         expect(result.nodes.length).toBeLessThanOrEqual(maxAttempts);
         expect(new Set(result.nodes.map(({ id }) => id)).size).toBe(result.nodes.length);
         let before = 0;
-        for (const { seconds, terms, address } of result.nodes) {
+        for (const { seconds, terms, address, ...rest } of result.nodes) {
           expect(address).not.toBe('');
-          for (const value of [seconds, ...Object.values(terms)]) {
+          const { firstTokenSeconds, completionSeconds, heldSeconds, cachedBytes } = rest;
+          const told = [firstTokenSeconds, completionSeconds, heldSeconds, cachedBytes];
+          for (const value of [seconds, ...told, ...Object.values(terms)]) {
             expect(Number.isFinite(value)).toBe(true);
             expect(value).toBeGreaterThanOrEqual(0);
           }
@@ -195,6 +203,77 @@ describe('whatever nodes report', () => {
           expect(other.nodes.map(({ seconds }) => seconds)).toEqual(one.nodes.map(({ seconds }) => seconds));
         },
       ),
+      { numRuns: 500 },
+    );
+  });
+});
+
+/** What the world beside the nodes could say, nonsense included. */
+const world: fc.Arbitrary<Partial<Situation>> = fc
+  .record({
+    perSecond: figure(1_000),
+    cachedBytes: figure(1_000_000),
+    ahead: fc.nat(5_000),
+    late: figure(600),
+  })
+  .map(({ perSecond, cachedBytes, ahead, late }) => ({
+    demand: { perSecond: () => perSecond },
+    prompts: { cachedBytes: () => cachedBytes },
+    waiting: { ahead: () => ahead },
+    now: NOW + (Number.isFinite(late) ? late * 1_000 : 0),
+  }));
+
+describe('whatever else is believed', () => {
+  it('figures stay finite, and no cost is negative', () => {
+    fc.assert(
+      fc.property(fleet(false), load, world, (nodes, counts, others) => {
+        const result = tryRank(nodes, running(counts), 3, others);
+        if (result instanceof RouterError) return;
+        for (const { seconds, terms, firstTokenSeconds, completionSeconds, heldSeconds } of result.nodes)
+          for (const value of [
+            seconds,
+            firstTokenSeconds,
+            completionSeconds,
+            heldSeconds,
+            ...Object.values(terms),
+          ]) {
+            expect(Number.isFinite(value)).toBe(true);
+            expect(value).toBeGreaterThanOrEqual(0);
+          }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('nobody begins on a node whose slots are taken, but for one trial of a further slot', () => {
+    fc.assert(
+      fc.property(fleet(true), load, fc.boolean(), world, (nodes, counts, isTrial, others) => {
+        const tried = nodes.map((n) => ({ ...n, probeSlotsAt: isTrial ? NOW : Number.POSITIVE_INFINITY }));
+        const inflight = running(counts);
+        const result = tryRank(tried, inflight, 8, others);
+        if (result instanceof RouterError) return;
+        for (const { id, startsNow, isWarm } of result.nodes) {
+          const slots = tried.find((n) => n.id === id)?.slots ?? 0;
+          const most = isTrial && isWarm ? slots : slots - 1;
+          if (startsNow) expect(inflight.onModel(id, MODEL)).toBeLessThanOrEqual(most);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('nobody begins on a recovering node beyond its share', () => {
+    fc.assert(
+      fc.property(fleet(true), load, (nodes, counts) => {
+        const inflight = running(counts);
+        const result = tryRank(nodes, inflight, 8);
+        if (result instanceof RouterError) return;
+        for (const { id, startsNow } of result.nodes) {
+          const { slots = 1, admission = 1 } = nodes.find((n) => n.id === id) ?? {};
+          if (startsNow && admission < 1)
+            expect(inflight.onNode(id)).toBeLessThan(Math.max(1, Math.floor(slots * admission)));
+        }
+      }),
       { numRuns: 500 },
     );
   });

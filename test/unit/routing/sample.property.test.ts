@@ -111,7 +111,8 @@ function plainRanking(nodes: NodeView[], inflight: Inflight): number[] | undefin
   const costs = able
     .map((n) => entryOf(factsOf(question, n), question, NOTHING_SHOWN))
     .map((entry) => ({ seconds: totalSeconds(entry.terms, P), isSure: isSure(entry, question) }))
-    .sort((a, b) => a.seconds - b.seconds);
+    // Chance orders equal ones; with the sure ones in front this list is as short as any.
+    .sort((a, b) => a.seconds - b.seconds || Number(b.isSure) - Number(a.isSure));
   const isEnough = costs.slice(0, 2).every((cost) => cost.isSure);
   return costs.slice(0, isEnough ? 2 : P.maxAttempts).map(({ seconds }) => seconds);
 }
@@ -121,7 +122,11 @@ describe('F89: a decision that looks at some nodes only', () => {
     fc.assert(
       fc.property(fc.array(kind, { maxLength: CAP }), fc.nat(), (kinds, seed) => {
         const { nodes, inflight } = fleetOf(kinds);
-        expect(secondsOf(nodes, inflight, SMALL, seed)).toEqual(plainRanking(nodes, inflight));
+        const all = plainRanking(nodes, inflight);
+        const some = secondsOf(nodes, inflight, SMALL, seed);
+        expect(some?.slice(0, all?.length)).toEqual(all);
+        // Where the list could end after two, only a doubtful node of the same cost makes it go on.
+        if (some?.length !== all?.length) expect(some?.[2]).toBe(some?.[1]);
       }),
       { numRuns: 1_000 },
     );
