@@ -8,15 +8,24 @@ import { Simulation } from './engine/engine.ts';
 import { measure } from './report/measure.ts';
 import type { Scenario, SimDriver, SimHost, SimResult } from './types.ts';
 
-/** Everything that can be simulated. */
+/** What is compared unless somebody asks for less. */
 export const SIM_POLICIES = ['warmpath', ...RIVAL_POLICIES, 'clairvoyant'] as const;
-export type SimPolicy = (typeof SIM_POLICIES)[number];
+/** Everything that can be simulated. */
+export const ALL_POLICIES = [...SIM_POLICIES, 'prophet'] as const;
+export type SimPolicy = (typeof ALL_POLICIES)[number];
 
-const FORESIGHTS: readonly Foresight[] = [
-  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'arrival' },
-  { answerShare: 0, evictionWeight: 0.3, sharesContext: true, order: 'arrival' },
-  { answerShare: 0.3, evictionWeight: 2, sharesContext: false, order: 'arrival' },
-  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'shortest' },
+/** Knows all nodes, and how long every request takes. */
+const CLAIRVOYANT: readonly Foresight[] = [
+  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'arrival', prefetches: false },
+  { answerShare: 0, evictionWeight: 0.3, sharesContext: true, order: 'arrival', prefetches: false },
+  { answerShare: 0.3, evictionWeight: 2, sharesContext: false, order: 'arrival', prefetches: false },
+  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'shortest', prefetches: false },
+];
+/** Knows besides what will be asked for when, and has it loaded by then. */
+const PROPHET: readonly Foresight[] = [
+  ...CLAIRVOYANT,
+  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'arrival', prefetches: true },
+  { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'shortest', prefetches: true },
 ];
 
 export interface SimSettings {
@@ -27,16 +36,16 @@ export interface SimSettings {
 
 /** One policy over one scenario. The same seed gives the same result. */
 export function simulate(scenario: Scenario, policy: SimPolicy, { seed, warmpath }: SimSettings): SimResult {
-  if (policy === 'clairvoyant') return clairvoyant(scenario, seed);
+  if (policy === 'clairvoyant' || policy === 'prophet') return foreseeing(scenario, policy, seed);
   const driver = (host: SimHost): SimDriver =>
     policy === 'warmpath' ? new WarmpathDriver(host, warmpath) : new RivalDriver(host, createRival(policy));
   return new Simulation({ scenario, seed, driver }).run();
 }
 
 /** The best of several kinds of foresight, by the time to the first token that 95 % of the requests stay within. */
-function clairvoyant(scenario: Scenario, seed: number): SimResult {
-  const runs = FORESIGHTS.map((foresight) =>
-    new Simulation({ scenario, seed, driver: (host) => new ClairvoyantDriver(host, foresight) }).run(),
+function foreseeing(scenario: Scenario, name: 'clairvoyant' | 'prophet', seed: number): SimResult {
+  const runs = (name === 'prophet' ? PROPHET : CLAIRVOYANT).map((foresight) =>
+    new Simulation({ scenario, seed, driver: (host) => new ClairvoyantDriver(host, name, foresight) }).run(),
   );
   const [first, ...others] = runs as [SimResult, ...SimResult[]]; // sound: there is a kind of foresight
   const p95 = (result: SimResult): number => measure(result, scenario).ttftP95;

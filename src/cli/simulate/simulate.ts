@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { fleetParams, linePolicy, modelAliases, routingParams } from '../../app/params.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { WarmpathSettings } from '../../simulate/control-plane.ts';
-import { SIM_POLICIES, type SimPolicy, simulate } from '../../simulate/policies.ts';
+import { ALL_POLICIES, SIM_POLICIES, type SimPolicy, simulate } from '../../simulate/policies.ts';
 import { measure } from '../../simulate/report/measure.ts';
 import { SCENARIOS } from '../../simulate/scenarios/catalogue.ts';
 import type { Scenario } from '../../simulate/types.ts';
@@ -85,9 +85,9 @@ function policiesOf(list: string | undefined): readonly SimPolicy[] {
   if (list === undefined) return SIM_POLICIES;
   const names = list.split(',').map((name) => name.trim());
   return names.map((name) => {
-    const policy = SIM_POLICIES.find((known) => known === name);
+    const policy = ALL_POLICIES.find((known) => known === name);
     if (policy === undefined)
-      throw new UsageError(`there is no policy "${name}"; there are ${SIM_POLICIES.join(', ')}`);
+      throw new UsageError(`there is no policy "${name}"; there are ${ALL_POLICIES.join(', ')}`);
     return policy;
   });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RivalPolicy } from '../../../src/routing/rivals/types.ts';
-import { ClairvoyantDriver } from '../../../src/simulate/drivers/clairvoyant/clairvoyant.ts';
+import { ClairvoyantDriver, type Foresight } from '../../../src/simulate/drivers/clairvoyant/clairvoyant.ts';
 import { RivalDriver } from '../../../src/simulate/drivers/rival.ts';
 import { WarmpathDriver } from '../../../src/simulate/drivers/warmpath.ts';
 import { Simulation } from '../../../src/simulate/engine/engine.ts';
@@ -175,11 +175,15 @@ describe('Warmpath', () => {
 });
 
 describe('the clairvoyant', () => {
-  const foresight = { answerShare: 0.1, evictionWeight: 1, sharesContext: true, order: 'arrival' } as const;
-  const see = (
-    scenario: Scenario,
-    fields: Partial<typeof foresight | { order: 'shortest' }> = {},
-  ): SimResult => run(scenario, (host) => new ClairvoyantDriver(host, { ...foresight, ...fields }));
+  const foresight: Foresight = {
+    answerShare: 0.1,
+    evictionWeight: 1,
+    sharesContext: true,
+    order: 'arrival',
+    prefetches: false,
+  } as const;
+  const see = (scenario: Scenario, fields: Partial<Foresight> = {}): SimResult =>
+    run(scenario, (host) => new ClairvoyantDriver(host, 'clairvoyant', { ...foresight, ...fields }));
 
   it('never lets a request wait beside a free warm slot', () => {
     const result = see(build({ streams: [stream({ arrivals: { kind: 'poisson', perSecond: 0.5 } })] }));
@@ -192,6 +196,15 @@ describe('the clairvoyant', () => {
       build({ streams: [stream({ arrivals: { kind: 'poisson', perSecond: 0.2 }, contexts })] }),
     );
     expect(result.loads).toBe(1);
+  });
+
+  it('may have loaded what will be asked for before it is', () => {
+    const scenario = build({ streams: [once('x', 60_000, 1)] });
+    const firstMs = ({ outcomes }: SimResult): number => (outcomes[0]?.firstTokenAt ?? 0) - 60_000;
+    const [asked, before] = [see(scenario), see(scenario, { prefetches: true })];
+    expect(firstMs(asked)).toBeGreaterThan(1_900);
+    expect(firstMs(before)).toBeLessThan(200);
+    expect([asked.loads, before.loads]).toEqual([1, 1]);
   });
 
   it('may take the short ones first', () => {

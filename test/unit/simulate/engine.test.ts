@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RIVAL_POLICIES } from '../../../src/routing/rivals/names.ts';
 import { Simulation } from '../../../src/simulate/engine/engine.ts';
-import { SIM_POLICIES, simulate } from '../../../src/simulate/policies.ts';
+import { ALL_POLICIES, simulate } from '../../../src/simulate/policies.ts';
 import type { SimAttempt, SimDriver, SimHost, SimRequest } from '../../../src/simulate/types.ts';
 import { buildScenario } from '../../../src/simulate/workload.ts';
 import { stream, troubledScenario, workload } from './scenario-builders.ts';
@@ -55,7 +55,7 @@ function script(
 const one = (fields: Parameters<typeof stream>[0] = {}) =>
   stream({ arrivals: { kind: 'once', atMs: 1_000, count: 1 }, ...fields });
 
-describe.each(SIM_POLICIES)('%s', (policy) => {
+describe.each(ALL_POLICIES)('%s', (policy) => {
   it('gives the same result for the same seed, byte by byte', () => {
     const runs = [1, 2].map(() => JSON.stringify(simulate(troubledScenario(3), policy, { seed: 5 })));
     expect(runs[0]).toBe(runs[1]);

@@ -5,7 +5,10 @@ import type { JobOrder } from '../../node/job.ts';
 import type { SimAttempt, SimDriver, SimHost, SimModelSpec, SimRequest } from '../../types.ts';
 import { Future } from './future.ts';
 import { NodePlan, type Offer } from './node-plan.ts';
+import { prefetch, soonAsked } from './prefetch.ts';
 
+/** How often it looks ahead. */
+const PREFETCH_MS = 1_000;
 /** Of a long line only so many are planned at once. */
 const MAX_PLANNED = 300;
 /** A node that fails more requests than this is left alone. */
@@ -24,6 +27,8 @@ export interface Foresight {
   readonly sharesContext: boolean;
   /** Who stands first within a class: who came first, or who takes the least time. */
   readonly order: 'arrival' | 'shortest';
+  /** Loads what will soon be asked for before it is. */
+  readonly prefetches: boolean;
 }
 
 interface Waiter {
@@ -36,11 +41,11 @@ interface Waiter {
 /**
  * A policy that cannot be built: it sees each node's memory, slots and caches as they are, how long every prompt and answer will
  * take, and when which model will be asked for again. Requests wait in one line and go, one after the other, where their
- * first token will come soonest. It is greedy: it neither loads before it is asked nor holds anybody back for the good of
- * others, so it is a mark to measure by and no proof of what is possible.
+ * first token will come soonest. It is greedy: it holds nobody back for the good of others, so it is a mark to measure by and no
+ * proof of what is possible.
  */
 export class ClairvoyantDriver implements SimDriver {
-  readonly name: string = 'clairvoyant';
+  readonly name: string;
   decisions = 0;
   readonly #host: SimHost;
   readonly #foresight: Foresight;
@@ -54,11 +59,13 @@ export class ClairvoyantDriver implements SimDriver {
   #cancelRound: (() => void) | undefined;
   #isRoundDue = false;
 
-  constructor(host: SimHost, foresight: Foresight) {
+  constructor(host: SimHost, name: string, foresight: Foresight) {
+    this.name = name;
     this.#host = host;
     this.#foresight = foresight;
     this.#future = new Future(host.scenario);
     this.#models = new Map(host.scenario.models.map((model) => [model.key, model]));
+    if (foresight.prefetches) this.#prefetchSoon();
   }
 
   arrive(request: SimRequest): void {
@@ -122,6 +129,15 @@ export class ClairvoyantDriver implements SimDriver {
     if (this.#waiting.length === 0) return;
     const waitMs = Math.min(1_000, Math.max(20, (nextAt - now) / 2));
     this.#cancelRound = this.#host.clock.after(waitMs, () => this.#round());
+  }
+
+  #prefetchSoon(): void {
+    this.#host.clock.after(PREFETCH_MS, () => {
+      const now = this.#host.clock.now();
+      const wanted = soonAsked(this.#host.scenario, this.#future, now);
+      if (wanted.length > 0) prefetch(this.#host, this.#future, this.#plans(now), wanted, now);
+      this.#prefetchSoon();
+    });
   }
 
   #plans(now: number): Map<NodeId, NodePlan> {

@@ -31,9 +31,9 @@ export class Future {
     return this.#contexts.get(model) ?? 0;
   }
 
-  /** Ms that somebody will wait for the model to be loaded again if it goes now: less the later that is. */
-  evictionMs(node: SimNodeSpec, model: SimModelSpec, now: number): number {
-    const times = this.#arrivals.get(model.key) ?? [];
+  /** When the model is asked for next; Infinity: never again. */
+  nextAt(model: ModelKey, now: number): number {
+    const times = this.#arrivals.get(model) ?? [];
     let low = 0;
     let high = times.length;
     while (low < high) {
@@ -41,7 +41,12 @@ export class Future {
       if ((times[middle] ?? 0) > now) high = middle;
       else low = middle + 1;
     }
-    const gapMs = (times[low] ?? Number.POSITIVE_INFINITY) - now;
+    return times[low] ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Ms that somebody will wait for the model to be loaded again if it goes now: less the later that is. */
+  evictionMs(node: SimNodeSpec, model: SimModelSpec, now: number): number {
+    const gapMs = this.nextAt(model.key, now) - now;
     return loadMs(node, model) * Math.max(0, 1 - gapMs / HORIZON_MS);
   }
 }

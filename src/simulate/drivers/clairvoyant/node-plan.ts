@@ -67,6 +67,14 @@ export class NodePlan {
     return fits ? this.#warmOffer(order, planned) : this.#coldOffer(order, Math.max(wanted, loadContext));
   }
 
+  /** Whether the model could take a request at once, is in use, or is not there at all. */
+  state(model: ModelKey): 'free' | 'loading' | 'busy' | 'cold' {
+    const planned = this.#models.get(model);
+    if (planned === undefined) return 'cold';
+    if ((planned.freeAt[0] ?? 0) <= this.#now) return 'free';
+    return planned.runner === undefined ? 'loading' : 'busy';
+  }
+
   #warmOffer(order: JobOrder, planned: PlannedModel): Offer {
     const startAt = planned.freeAt[0] ?? this.#now;
     const times = this.#serviceTimes(order, planned.onGpu, planned.runner, planned.freeAt);
