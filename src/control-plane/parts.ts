@@ -11,6 +11,7 @@ import type { Log } from '../app/log.ts';
 import { fleetParams } from '../app/params.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import { PromptNotes } from '../app/prompt-notes.ts';
+import { promptWatcher } from '../app/prompt-watcher.ts';
 import { OutcomeLog } from '../app/record-outcome.ts';
 import { Router } from '../app/routing/router.ts';
 import type { Config } from '../config/config.ts';
@@ -121,7 +122,8 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     log,
     telemetry: metrics,
   });
-  const { guard, inputs, watchers } = insight;
+  const { guard, inputs } = insight;
+  const watchers = [...insight.watchers, promptWatcher(promptNotes)];
   const preloads = new PreloadLimit();
   const router = new Router({
     ...common,

@@ -2,6 +2,7 @@ import { DecisionLog } from '../app/decision-log.ts';
 import { guardWatcher } from '../app/guard-watcher.ts';
 import type { Log } from '../app/log.ts';
 import { PromptNotes } from '../app/prompt-notes.ts';
+import { promptWatcher } from '../app/prompt-watcher.ts';
 import { QueryGuard } from '../app/query-guard.ts';
 import { OutcomeLog } from '../app/record-outcome.ts';
 import { Router } from '../app/route-request.ts';
@@ -63,7 +64,7 @@ export function createSimControlPlane(
   const prompts = new NodePromptMemory();
   const promptNotes = new PromptNotes(prompts, fleet, clock);
   const guard = new QueryGuard();
-  const watchers = [guardWatcher(guard, clock)];
+  const watchers = [guardWatcher(guard, clock), promptWatcher(promptNotes)];
   const common = { fleet, ledger, decisions, clock, watchers, log: SILENT, telemetry: DEAF };
   const router = new Router({
     ...common,
