@@ -140,7 +140,7 @@ export const DEFAULT_ROUTING: RoutingParams = {
   leastLoadShare: 0.3,
   crowdShare: 1,
   leastLoadLeftShare: 0.1,
-  leastLeftShare: 0.5,
+  leastLeftShare: 0.7,
   overdueShare: 1,
 
   defaultServiceSeconds: 5,

@@ -93,9 +93,9 @@ describe('prompt and answer', () => {
   });
 
   it('make up what the client sees and how long the slot is held', () => {
-    const { expected } = cost(warmNode('n1'), ending({ n1: { [MODEL]: [4] } }));
-    expect(expected.firstTokenSeconds).toBeCloseTo(0.001 + 4 + PROMPT);
-    expect(expected.completionSeconds).toBeCloseTo(0.001 + 4 + HELD);
+    const { expected } = cost(warmNode('n1'), ending({ n1: { [MODEL]: [40] } }));
+    expect(expected.firstTokenSeconds).toBeCloseTo(0.001 + 40 + PROMPT);
+    expect(expected.completionSeconds).toBeCloseTo(0.001 + 40 + HELD);
     expect(expected.heldSeconds).toBeCloseTo(HELD);
     expect(cost(node('n1')).expected.heldSeconds).toBeCloseTo(LOAD + HELD);
   });
@@ -123,10 +123,10 @@ describe('slot wait', () => {
   it('lasts until as many of our own requests are expected to end as stand before it', () => {
     const wait = (slots: number, ends: number[]) =>
       cost(warmNode('n1', { slots }), ending({ n1: { [MODEL]: ends } })).slotWait;
-    expect(wait(1, [5])).toBeCloseTo(5);
-    expect(wait(2, [5, 9])).toBeCloseTo(5);
-    expect(wait(2, [5, 9, 12])).toBeCloseTo(9);
-    expect(wait(3, [5, 9])).toBe(0);
+    expect(wait(1, [50])).toBeCloseTo(50);
+    expect(wait(2, [50, 90])).toBeCloseTo(50);
+    expect(wait(2, [50, 90, 99])).toBeCloseTo(90);
+    expect(wait(3, [50, 90])).toBe(0);
   });
 
   it('of a late request is never 0, and grows the later it is', () => {
@@ -250,9 +250,9 @@ describe('load', () => {
 
   it('that changes the context waits for all running requests of the model', () => {
     const view = warmNode('n1', { slots: 4 });
-    const inflight = ending({ n1: { [MODEL]: [2, 7] } });
+    const inflight = ending({ n1: { [MODEL]: [20, 70] } });
     expect(cost(view, inflight).slotWait).toBe(0);
-    expect(cost(view, inflight, request({ numCtx: 8192 }))).toMatchObject({ slotWait: 7, startsNow: false });
+    expect(cost(view, inflight, request({ numCtx: 8192 }))).toMatchObject({ slotWait: 70, startsNow: false });
     expect(cost(view, IDLE, request({ numCtx: 8192 }))).toMatchObject({ slotWait: 0, startsNow: true });
   });
 
