@@ -14,7 +14,13 @@ const MIB = 1024 * KIB;
 const request = (tokens: number, path = GENERATE): string =>
   rawRequest('POST', path, {
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ model: MODEL, prompt: 'hello', options: { num_predict: tokens } }),
+    // A chat without messages would only load the model.
+    body: JSON.stringify({
+      model: MODEL,
+      prompt: 'hello',
+      messages: [{ role: 'user', content: 'hello' }],
+      options: { num_predict: tokens },
+    }),
   });
 
 describeReal(await realEnvoy(), 'clients that misbehave', () => {
@@ -85,7 +91,7 @@ describeReal(await realEnvoy(), 'clients that misbehave', () => {
   });
 
   it('F04: readers that stand still slow nobody else down, and fill no memory', async () => {
-    const arena = await startArena({ count: 2 });
+    const arena = await startArena({ count: 2, slots: 64 });
     const quiet = new Load(arena.url, { perSecond: 40, body: () => generateBody(MODEL, KIB) });
     await pause(2_000);
     const baseline = await quiet.stop();
@@ -173,7 +179,7 @@ describeReal(await realEnvoy(), 'clients that misbehave', () => {
 
   it('2,000 streams at once are all routed, all finish, and leave nothing open', async () => {
     const streams = 2_000;
-    const arena = await startArena({ common: { slots: 1_000, tokensPerSecond: 2 } });
+    const arena = await startArena({ slots: 1_000, common: { slots: 1_000, tokensPerSecond: 2 } });
     await arena.countFromHere();
     const { controlPlane, envoy } = arena.warmpath.pids;
     const before = { controlPlane: rssMib(controlPlane), envoy: rssMib(envoy) };
