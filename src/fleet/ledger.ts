@@ -1,4 +1,5 @@
 import { Elsewhere } from './elsewhere.ts';
+import { Pairs } from './pairs.ts';
 import { type Counts, Tally } from './tally.ts';
 import type { ModelKey, NodeId } from './types.ts';
 
@@ -29,7 +30,7 @@ export class LeaseLedger {
   readonly elsewhere = new Elsewhere();
   readonly #leases = new Map<string, Entry>();
   readonly #own = new Tally();
-  readonly #byPair = new Map<string, Set<string>>();
+  readonly #pairs = new Pairs<Entry>();
   readonly #onChange = new Set<(id: string) => void>();
 
   /** Leases of this replica. */
@@ -46,9 +47,10 @@ export class LeaseLedger {
   /** Taking a lease again renews it, on the node and model given. `endsAt`: when it is expected to end, monotonic ms. */
   take(id: string, node: NodeId, model: ModelKey, now: number, endsAt: number = now): void {
     this.#end(id);
-    this.#leases.set(id, { node, model, takenAt: now, endsAt });
+    const lease: Entry = { node, model, takenAt: now, endsAt };
+    this.#leases.set(id, lease);
     this.#own.add(node, model, 1);
-    this.#noteEnd(id, node, model);
+    this.#pairs.add(node, model, id, lease);
     this.#tell(id);
   }
 
@@ -58,10 +60,10 @@ export class LeaseLedger {
     if (lease === undefined) return false;
     if (lease.node === node) return true;
     this.#own.add(lease.node, lease.model, -1);
-    this.#forgetEnd(id, lease.node, lease.model);
+    this.#pairs.remove(lease.node, lease.model, id);
     lease.node = node;
     this.#own.add(node, lease.model, 1);
-    this.#noteEnd(id, node, lease.model);
+    this.#pairs.add(node, lease.model, id, lease);
     this.#tell(id);
     return true;
   }
@@ -107,19 +109,19 @@ export class LeaseLedger {
   }
 
   expectedEnds(node: NodeId, model: ModelKey): readonly number[] {
-    const ids = this.#byPair.get(pairKey(node, model));
-    if (ids === undefined) return NO_ENDS;
+    const leases = this.#pairs.of(node, model);
+    if (leases.size === 0) return NO_ENDS;
     const ends: number[] = [];
-    for (const id of ids) {
+    for (const { endsAt } of leases.values()) {
       if (ends.length === MAX_ENDS) break;
-      ends.push(this.#leases.get(id)?.endsAt ?? 0);
+      ends.push(endsAt);
     }
-    return ends.sort((a, b) => a - b);
+    return ends.length > 1 ? ends.sort(bySize) : ends;
   }
 
   /** This replica's requests on the node and model, in the order in which they were taken. */
   leasesOn(node: NodeId, model: ModelKey): Iterable<string> {
-    return this.#byPair.get(pairKey(node, model)) ?? [];
+    return this.#pairs.of(node, model).keys();
   }
 
   /** This replica's own counts, as a copy. */
@@ -136,27 +138,13 @@ export class LeaseLedger {
     if (lease === undefined) return false;
     this.#leases.delete(id);
     this.#own.add(lease.node, lease.model, -1);
-    this.#forgetEnd(id, lease.node, lease.model);
+    this.#pairs.remove(lease.node, lease.model, id);
     return true;
-  }
-
-  #noteEnd(id: string, node: NodeId, model: ModelKey): void {
-    const key = pairKey(node, model);
-    const ids = this.#byPair.get(key);
-    if (ids === undefined) this.#byPair.set(key, new Set([id]));
-    else ids.add(id);
-  }
-
-  #forgetEnd(id: string, node: NodeId, model: ModelKey): void {
-    const key = pairKey(node, model);
-    const ids = this.#byPair.get(key);
-    ids?.delete(id);
-    if (ids?.size === 0) this.#byPair.delete(key);
   }
 }
 
 const NO_ENDS: readonly number[] = [];
 
-function pairKey(node: NodeId, model: ModelKey): string {
-  return `${node}\n${model}`;
+function bySize(a: number, b: number): number {
+  return a - b;
 }
