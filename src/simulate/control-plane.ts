@@ -5,7 +5,7 @@ import { PromptNotes } from '../app/prompt-notes.ts';
 import { promptWatcher } from '../app/prompt-watcher.ts';
 import { QueryGuard } from '../app/query-guard.ts';
 import { OutcomeLog } from '../app/record-outcome.ts';
-import { Router } from '../app/route-request.ts';
+import { Router } from '../app/routing/router.ts';
 import type { Telemetry } from '../app/telemetry-port.ts';
 import type { OutcomeRecorder } from '../app/types.ts';
 import { ModelDemand } from '../fleet/demand.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { RouterError } from '../../../src/request/errors.ts';
-import { resident } from '../fleet/builders.ts';
-import { MODEL, request } from '../routing/builders.ts';
-import { address, Workbench } from './workbench.ts';
+import { RouterError } from '../../../../src/request/errors.ts';
+import { resident } from '../../fleet/builders.ts';
+import { MODEL, request } from '../../routing/builders.ts';
+import { address, Workbench } from '../workbench.ts';
 
 const WARM = [resident(MODEL)];
 

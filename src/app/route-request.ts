@@ -1,1 +1,0 @@
-export { Router, type RouterDependencies } from './routing/router.ts';
