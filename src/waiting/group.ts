@@ -30,6 +30,8 @@ export class Group<W extends Waiter> {
   tailsAt = Number.NEGATIVE_INFINITY;
   /** Monotonic ms since when that node is given to others; undefined: it is not. */
   passedOverSince: number | undefined;
+  /** Monotonic ms since when only nodes of the last resort are left for it; undefined: there are others. */
+  resortSince: number | undefined;
   readonly #callers = new Map<string, ByClass<W>>();
   #size = 0;
 

@@ -30,7 +30,6 @@ export class Standing implements Waiter {
   state: 'waiting' | 'claiming' | 'over' = 'waiting';
   place: Place<Standing> | undefined;
   cancelDeadline: () => void = () => {};
-  resortSince: number | undefined;
 
   constructor(
     arrival: Arrival,
@@ -48,14 +47,16 @@ export class Standing implements Waiter {
   }
 }
 
-/** Whether it may begin where it would go. */
-export function mayBegin(standing: Standing, { best, situation }: Choice): boolean {
+/** Whether it may begin where it would go. Once the fleet was given its time, that holds for all of its group. */
+export function mayBegin({ place }: Standing, { best, situation }: Choice): boolean {
+  const group = place?.group;
   if (best.reason !== 'last_resort') {
-    standing.resortSince = undefined;
+    if (group !== undefined) group.resortSince = undefined;
     return best.startsNow;
   }
-  standing.resortSince ??= situation.now;
-  return situation.now - standing.resortSince >= RESORT_MS;
+  if (group === undefined) return true;
+  group.resortSince ??= situation.now;
+  return situation.now - group.resortSince >= RESORT_MS;
 }
 
 /** Requests that any slot suits equally: the same models, the same demands. */

@@ -181,9 +181,13 @@ export class WaitingRoom {
 
   /** Undefined: refused. */
   #choice(standing: Standing, ahead: (model: string) => number): Choice | undefined {
-    const leftMs = standing.until - this.#deps.clock.now();
+    const { guard, clock } = this.#deps;
+    const now = clock.now();
+    const leftMs = standing.until - now;
     try {
       const { request, id } = standing;
+      // What it was let in with may have killed nodes since.
+      guard?.check(request.fingerprint, now);
       return this.#chooser.choose({ request, random: seededBy(id), ahead, leftMs });
     } catch (error) {
       // A defect costs the request that it meets, and nobody who waits beside it.
