@@ -52,6 +52,25 @@ export function servedBeside(
   return areAllOurs || (beside > 0 && beside === running.length) ? beside : undefined;
 }
 
+/**
+ * Ms from the first end among the earlier requests to `endedAt` (monotonic ms). Undefined where none had ended by then, or
+ * where that is not known of all.
+ */
+export function afterFirstEnd(
+  { node, concurrency, running }: Company,
+  endedAt: number,
+  find: (id: string) => Decision | undefined,
+): number | undefined {
+  if (running.length !== concurrency - 1) return undefined;
+  let first = endedAt;
+  for (const id of running) {
+    const other = find(id);
+    if (other === undefined || !ranOn(other, node)) return undefined;
+    first = Math.min(first, other.finishedAt ?? endedAt);
+  }
+  return first < endedAt ? endedAt - first : undefined;
+}
+
 function stillRan({ id, finishedAt }: Decision, beganAt: number, ledger: LeaseLedger): boolean {
   return finishedAt === undefined ? ledger.find(id) !== undefined : finishedAt > beganAt + SURE_MS;
 }

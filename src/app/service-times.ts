@@ -1,7 +1,7 @@
 import type { LeaseLedger } from '../fleet/ledger.ts';
 import type { NodeId, ServiceTimes } from '../fleet/types.ts';
 import { isStreamed } from '../routing/per-try.ts';
-import { servedBeside } from './company.ts';
+import { afterFirstEnd, servedBeside } from './company.ts';
 import type { Decision, DecisionLog } from './decision-log.ts';
 import type { Clock } from './ports.ts';
 import type { Outcome } from './types.ts';
@@ -36,6 +36,7 @@ export function serviceTimes(
     isStreamed(request) && isWork ? outcome.totalMs - (outcome.firstByteMs ?? Number.NaN) : Number.NaN;
   const firstByteMs = afterFirstMs >= 0 ? Math.max(0, totalMs - afterFirstMs) : undefined;
   const beganAt = endedAt - (firstByteMs === undefined ? 0 : afterFirstMs);
+  const find = (id: string) => decisions.find(id);
   return {
     isWork,
     numCtx: sentContext(decision),
@@ -46,10 +47,8 @@ export function serviceTimes(
     // Where nothing is known of who ran there, it counts as alone, which teaches no slots.
     concurrency: company?.concurrency ?? (isFirst ? decision.concurrency : 1),
     besideOthers: company?.others,
-    servedBeside:
-      company === undefined || !isWork
-        ? undefined
-        : servedBeside(company, beganAt, (id) => decisions.find(id), ledger),
+    servedBeside: company === undefined || !isWork ? undefined : servedBeside(company, beganAt, find, ledger),
+    afterFirstEndMs: company === undefined || !isWork ? undefined : afterFirstEnd(company, endedAt, find),
     wasWarm: isWork || request.isEmpty ? (ranked?.isWarm ?? false) : false,
     firstByteMs,
     totalMs: usage.totalMs ?? totalMs,

@@ -9,6 +9,14 @@ const NO_WAIT = 0.1;
 const CLEAR_WAIT = 0.25;
 /** The same where the work is only known from other requests. */
 const CLEAR_GUESSED_WAIT = 0.75;
+/**
+ * Shares of its work alone that a request still took after the first of those before it had ended: with less it cannot have begun
+ * only then, about as much shows that it did. With more it shared the machine, or was slowed down by others.
+ */
+const BEGAN_BEFORE = 0.4;
+const BEGAN_THEN = [0.8, 1.3] as const;
+/** Ends are heard of a little late, each by another delay. */
+const HEARD_LATE_MS = 50;
 const FIRST_PAUSE_MS = 30_000;
 const LONGEST_PAUSE_MS = 30 * 60_000;
 
@@ -31,6 +39,9 @@ export interface SlotLesson {
  * - more than the believed slots, and it waited: a failed trial;
  * - no more than the believed slots, and it clearly waited: there are fewer, so the belief falls below `concurrency`.
  *
+ * An answer in one piece without durations shows neither. But where it ended so soon after the first of the earlier ones that
+ * its tokens cannot have been written in that time, it ran beside them (`afterFirstEndMs`).
+ *
  * The belief starts at 1. As requests wait here and not in the node once all believed slots are taken, nothing would ever
  * show one more: so now and then one request too many is sent as a trial (`probeSlotsAt`). A failed one costs that request
  * the rest of another, and doubles the pause before the next; a passed one is followed by the next at once. Slots that the
@@ -46,7 +57,12 @@ export function slotLesson(slots: number, service: ServiceTimes, known: ModelFig
   if (servedBeside !== undefined && servedBeside >= slots) {
     return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
   }
-  const wait = waitOf(service, known);
+  // It ran beside all of them: whatever made it slow, it was not a wait for a slot.
+  if (servedBeside !== undefined && servedBeside >= concurrency - 1) return { slots, trial: undefined };
+  if (concurrency > slots && beganBeforeFirstEnd(service, known)) {
+    return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
+  }
+  const wait = waitOf(service, known, slots);
   if (wait === undefined) return { slots, trial: undefined };
   if (concurrency > slots) {
     // Where it is known who still ran, a short wait only says that one of them ended in time.
@@ -54,15 +70,21 @@ export function slotLesson(slots: number, service: ServiceTimes, known: ModelFig
       return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
     return { slots, trial: wait === 'clear' ? 'failed' : undefined };
   }
-  const isDown = concurrency > 1 && wait === 'clear';
-  return isDown ? { slots: concurrency - 1, trial: 'failed' } : { slots, trial: undefined };
+  if (concurrency <= 1 || wait !== 'clear') return { slots, trial: undefined };
+  // What is only guessed takes one slot at a time: a machine that others slow down looks the same.
+  const fewer = service.evalMs === undefined ? Math.max(concurrency - 1, slots - 1) : concurrency - 1;
+  return { slots: fewer, trial: 'failed' };
 }
 
-function waitOf(service: ServiceTimes, known: ModelFigures): 'none' | 'clear' | 'some' | undefined {
+function waitOf(
+  service: ServiceTimes,
+  known: ModelFigures,
+  slots: number,
+): 'none' | 'clear' | 'some' | undefined {
   const { wasWarm, totalMs, loadMs, promptEvalMs, evalMs } = service;
   if (!wasWarm || (loadMs !== undefined && loadMs > WARM_LOAD_MS)) return undefined;
   if (loadMs === undefined || promptEvalMs === undefined || evalMs === undefined)
-    return guessedWait(service, known);
+    return guessedWait(service, known, slots);
   const workMs = promptEvalMs + evalMs;
   if (!(workMs >= MIN_WORK_MS)) return undefined;
   const waitMs = totalMs - loadMs - workMs;
@@ -70,10 +92,43 @@ function waitOf(service: ServiceTimes, known: ModelFigures): 'none' | 'clear' | 
   return waitMs >= CLEAR_WAIT * workMs ? 'clear' : 'some';
 }
 
-function guessedWait(service: ServiceTimes, known: ModelFigures): 'clear' | 'some' | undefined {
+/** Ollama begins with requests in their order, so then all the earlier ones had begun as well. */
+function beganBeforeFirstEnd(service: ServiceTimes, known: ModelFigures): boolean {
+  const { afterFirstEndMs, evalMs, wasWarm } = service;
+  if (afterFirstEndMs === undefined || evalMs !== undefined || !wasWarm) return false;
+  const workMs = leastWorkMs(service, known);
+  return workMs !== undefined && afterFirstEndMs + HEARD_LATE_MS <= BEGAN_BEFORE * workMs;
+}
+
+/** What its tokens take on the machine alone, nothing counted that the node may have had in its cache. */
+function leastWorkMs(
+  { promptTokens, completionTokens }: ServiceTimes,
+  { promptRate, answerRates }: ModelFigures,
+): number | undefined {
+  if (completionTokens === undefined) {
+    if (promptTokens === undefined || promptRate === undefined) return undefined;
+    return (promptTokens / promptRate.value) * 1_000;
+  }
+  const fastest = Math.max(0, ...answerRates.map((rate) => rate?.value ?? 0));
+  return fastest > 0 ? (completionTokens / fastest) * 1_000 : undefined;
+}
+
+function guessedWait(
+  service: ServiceTimes,
+  known: ModelFigures,
+  slots: number,
+): 'clear' | 'some' | undefined {
+  const { concurrency, afterFirstEndMs, firstByteMs = Number.POSITIVE_INFINITY } = service;
+  // Sharing the machine takes as long as waiting for each other: how fast it is with so many at once must have been seen.
+  if (concurrency <= slots && known.answerRates[concurrency - 1] === undefined) return 'some';
+  const aloneMs = afterFirstEndMs === undefined ? undefined : leastWorkMs(service, known);
+  if (afterFirstEndMs !== undefined && aloneMs !== undefined && aloneMs >= MIN_WORK_MS) {
+    const share = afterFirstEndMs / aloneMs;
+    if (share < BEGAN_THEN[0] || share > BEGAN_THEN[1]) return 'some';
+  }
   const workMs = usualWorkMs(service, known);
   if (workMs === undefined || !(workMs >= MIN_WORK_MS)) return undefined;
-  const waitMs = service.totalMs - (service.loadMs ?? 0) - workMs;
+  const waitMs = Math.min(firstByteMs, service.totalMs - workMs) - (service.loadMs ?? 0);
   return waitMs >= CLEAR_GUESSED_WAIT * workMs ? 'clear' : 'some';
 }
 

@@ -204,6 +204,8 @@ export interface ServiceTimes {
   readonly cachedBytes?: number | undefined;
   /** Earlier requests on the node and model that were still running when this answer began: it did not wait for them. */
   readonly servedBeside?: number | undefined;
+  /** From the first end among those earlier requests to its own, ms; undefined: none had ended, or that is not known of all. */
+  readonly afterFirstEndMs?: number | undefined;
   /** Requests of ours for other models on the node when this one was sent: a load then may have waited for them. */
   readonly besideOthers?: number | undefined;
   /** Unix ms at which the request ended. */

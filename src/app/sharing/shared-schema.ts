@@ -98,6 +98,7 @@ const service = z.object({
   promptBytes: figure,
   cachedBytes: figure,
   servedBeside: figure,
+  afterFirstEndMs: figure,
   besideOthers: figure,
   endedAt: figure,
   prefixes: maybe(z.array(z.object({ hash: z.number(), bytes: z.number().min(0) })).max(16)),

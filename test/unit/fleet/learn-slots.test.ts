@@ -8,6 +8,8 @@ import { NodeLife, resident, service } from './builders.ts';
 
 /** An API that tells no durations. */
 const BARE = { loadMs: undefined, promptEvalMs: undefined, evalMs: undefined };
+/** The same, and its answer came in one piece. */
+const WHOLE = { ...BARE, firstByteMs: undefined };
 
 describe('slots', () => {
   it.each([
@@ -156,8 +158,94 @@ describe('the slots of an API without durations', () => {
       want: 'passed',
     },
   ])('$name', ({ totalMs, beside, want }) => {
-    const given = service({ ...BARE, concurrency: 2, servedBeside: beside, totalMs });
+    const given = service({ ...WHOLE, concurrency: 2, servedBeside: beside, totalMs });
     expect(slotLesson(1, given, known()).trial).toBe(want);
+  });
+
+  // Its 40 tokens take 800 ms alone.
+  it.each([
+    {
+      name: 'that ended soon after the first of the others ran beside them',
+      given: { afterFirstEndMs: 250 },
+      want: 'passed',
+    },
+    {
+      name: 'that took its whole work from then on had waited',
+      given: { afterFirstEndMs: 820, totalMs: 1_900 },
+      want: 'failed',
+    },
+    {
+      name: 'that took much longer still was slowed down, by whatever it was',
+      given: { afterFirstEndMs: 1_500, totalMs: 2_500 },
+      want: undefined,
+    },
+    {
+      name: 'that took half of its work may have done either',
+      given: { afterFirstEndMs: 450, totalMs: 1_400 },
+      want: undefined,
+    },
+    {
+      name: 'of few tokens ends soon by itself',
+      given: { afterFirstEndMs: 60, totalMs: 300, completionTokens: 2 },
+      want: undefined,
+    },
+    {
+      name: 'that was cold tells of the load',
+      given: { afterFirstEndMs: 300, wasWarm: false },
+      want: undefined,
+    },
+  ])('a trial in one piece $name', ({ given, want }) => {
+    const trial = service({ ...WHOLE, concurrency: 2, servedBeside: 0, ...given });
+    expect(slotLesson(1, trial, known()).trial).toBe(want);
+  });
+
+  it('are judged by the prompt where nothing is written', () => {
+    const node = new NodeLife().polled(resident('e:latest'));
+    const embedding = { ...WHOLE, completionTokens: undefined, promptTokens: 500, totalMs: 500 };
+    for (let i = 0; i < 5; i += 1) node.served(embedding, 'e:latest');
+    const figures = node.record.learnt.figures.get('e:latest') ?? NO_FIGURES;
+    const trial = { ...embedding, concurrency: 2, servedBeside: 0, totalMs: 900 };
+    expect(slotLesson(1, service({ ...trial, afterFirstEndMs: 150 }), figures).trial).toBe('passed');
+    expect(slotLesson(1, service({ ...trial, afterFirstEndMs: 500 }), figures).trial).toBe('failed');
+  });
+
+  it('do not fall where more at once are slower, nor where a stream began early and was long', () => {
+    const slow = service({ ...WHOLE, concurrency: 3, servedBeside: 0, totalMs: 3_000 });
+    expect(slotLesson(4, slow, known())).toEqual({ slots: 4, trial: undefined });
+    const long = service({ ...BARE, concurrency: 3, completionTokens: undefined, totalMs: 30_000 });
+    expect(slotLesson(4, long, known())).toEqual({ slots: 4, trial: undefined });
+    const beside = service({ concurrency: 3, servedBeside: 2, totalMs: 30_000 });
+    expect(slotLesson(4, beside, known())).toEqual({ slots: 4, trial: undefined });
+  });
+
+  it.each([1, 2, 4])('are found where all answers come in one piece and are equally long: %i', (real) => {
+    const node = new NodeLife().polled(resident('m:latest'));
+    node.served({ ...WHOLE, totalMs: 1_000 });
+    const jobs: { sentAt: number; endsAt: number; before: { endsAt: number }[] }[] = [];
+    let sent = 0;
+    for (let i = 0; i < 1_000; i += 1) {
+      const { slots, probeSlotsAt } = viewOf(node.record, node.params, node.now);
+      while (jobs.length < (node.now >= probeSlotsAt ? slots + 1 : slots)) {
+        const before = [...jobs].sort((a, b) => b.endsAt - a.endsAt);
+        const beginsAt = before.length < real ? node.now : (before[real - 1]?.endsAt ?? node.now);
+        // Between equals it is the small differences that tell them apart.
+        sent += 1;
+        jobs.push({ sentAt: node.now, endsAt: beginsAt + 1_000 + ((sent * 37) % 101), before });
+      }
+      const job = jobs.reduce((a, b) => (b.endsAt < a.endsAt ? b : a));
+      jobs.splice(jobs.indexOf(job), 1);
+      node.wait(job.endsAt - node.now);
+      const firstEnd = Math.min(job.endsAt, ...job.before.map(({ endsAt }) => endsAt));
+      node.served({
+        ...WHOLE,
+        concurrency: job.before.length + 1,
+        servedBeside: job.before.filter(({ endsAt }) => endsAt > job.endsAt).length,
+        afterFirstEndMs: firstEnd < job.endsAt ? job.endsAt - firstEnd : undefined,
+        totalMs: job.endsAt - job.sentAt,
+      });
+    }
+    expect(viewOf(node.record, node.params, node.now).slots).toBe(real);
+    expect(node.record.learnt.failedProbes).toBeGreaterThan(0);
   });
 
   it('say nothing where nothing is known of its requests', () => {
