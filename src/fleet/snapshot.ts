@@ -84,6 +84,7 @@ export function viewOf(node: NodeRecord, params: FleetParams, now: number): Node
     loadedBytes: node.loadedBytes,
     loadBytesPerSecond: learnt.loadBytesPerSecond,
     figures: learnt.figures,
+    servedAt: health.servedAt,
     probeSlotsAt: slots.source === 'learnt' ? learnt.probeSlotsAt : Number.POSITIVE_INFINITY,
     residentAt: seenAt.resident,
     tagsAt: seenAt.tags,

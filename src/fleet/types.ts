@@ -373,6 +373,8 @@ export interface NodeView {
   readonly loadBytesPerSecond: number | undefined;
   readonly figures: FiguresByModel;
   readonly probeSlotsAt: number;
+  /** Monotonic ms of about the last request that it served; undefined: none yet. */
+  readonly servedAt: number | undefined;
   /** Monotonic ms of the last good /api/ps; undefined before the first. */
   readonly residentAt: number | undefined;
   /** Monotonic ms of the last good /api/tags; undefined: what the node has on disk was never known. */

@@ -1,9 +1,10 @@
 import type { Candidates, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
-import { type Entry, entryOf, isSure, rankedNode, totalSeconds } from './cost.ts';
+import { type Entry, entryOf, rankedNode, totalSeconds } from './cost.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { isLastResort, rejectReason } from './filters.ts';
 import { furtherCopySeconds } from './further-copy.ts';
+import { lengthOf } from './list-length.ts';
 import { type Question, questionOf } from './question.ts';
 import { visitSome } from './sample.ts';
 import { NOTHING_SHOWN, type Shown, shownBy } from './service.ts';
@@ -12,8 +13,6 @@ import type { RankedNode, Ranking, RejectReason, Situation } from './types.ts';
 
 /** A ranking explains itself, but its memory is bounded: `explain` tells of all nodes. */
 const MAX_REJECTED = 16;
-/** Nodes that one body may kill, if it is of that kind: no more are named where nothing speaks against them. */
-const SURE_NODES = 2;
 
 /**
  * One ranking among the nodes that know a model. Those that have it in memory come first, then those that load it, then
@@ -127,9 +126,8 @@ export class Contest {
   #result({ nodes, knowing }: Candidates): Ranking {
     const question = this.#question;
     const { items, seconds } = this.#list;
-    const isEnough = items.slice(0, SURE_NODES).every((entry) => isSure(entry, question));
     const chosen = items
-      .slice(0, isEnough ? SURE_NODES : items.length)
+      .slice(0, lengthOf(items, question))
       .map((entry, i) => rankedNode(entry, seconds[i] ?? 0, question, this.#isResort));
     this.#noteListFull(nodes, knowing, chosen);
     return { nodes: chosen, rejected: this.#rejected };

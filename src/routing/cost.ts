@@ -8,7 +8,7 @@ import { loadSeconds } from './terms/load.ts';
 import { answerSeconds, crowdingSeconds, promptSeconds } from './terms/prompt.ts';
 import { roundTripSeconds } from './terms/round-trip.ts';
 import { hasFreeSlot, slotWaitSeconds } from './terms/slot-wait.ts';
-import { isTrusted, trustSeconds } from './terms/trust.ts';
+import { trustSeconds } from './terms/trust.ts';
 import type { CostTerms, PickReason, RankedNode } from './types.ts';
 
 /** A day: more than anything takes, and little enough to add up and to write as JSON. */
@@ -89,11 +89,6 @@ export function totalSeconds(terms: CostTerms, params: RoutingParams, worth = 0)
   if (sum < 1) return Math.round(sum * 50) / 50;
   if (sum < 10) return Math.round(sum * 10) / 10;
   return Math.round(sum * 2) / 2;
-}
-
-/** So little speaks against the node that two like it are enough for one request. */
-export function isSure({ facts }: Entry, { params, now }: Question): boolean {
-  return isTrusted(facts, params, now);
 }
 
 /** What of the terms the client sees, and how long the node is held. */

@@ -96,6 +96,8 @@ export interface RoutingParams {
   readonly unknownSeconds: number;
   /** Age of the view of a node's memory that is normal. */
   readonly freshMs: number;
+  /** For so long after an answer a node is known to answer: a node that is polled well may still fail whatever it is sent. */
+  readonly provenMs: number;
   /** Cost of each second of age beyond that, and the most it may come to. */
   readonly stalePerSecond: number;
   readonly maxStaleSeconds: number;
@@ -168,6 +170,7 @@ export const DEFAULT_ROUTING: RoutingParams = {
   throttledSeconds: 0.5,
   unknownSeconds: 5,
   freshMs: 3_000,
+  provenMs: 600_000,
   stalePerSecond: 0.2,
   maxStaleSeconds: 5,
 

@@ -21,10 +21,11 @@ export function trustSeconds(facts: Facts, params: RoutingParams, now: number): 
   return seconds + stalenessSeconds(node, params, now);
 }
 
-/** Nothing speaks against the node: what it was seen to be, it still is. */
+/** Nothing speaks against the node: it served lately, and what it was seen to be, it still is. */
 export function isTrusted({ node, isStuck, isHalfOpen }: Facts, params: RoutingParams, now: number): boolean {
   if (node.status !== 'ready' || isStuck || isHalfOpen) return false;
   if (node.failureRate > params.toleratedFailures || node.residentAt === undefined) return false;
+  if (node.servedAt === undefined || now - node.servedAt > params.provenMs) return false;
   return now - node.residentAt <= params.freshMs;
 }
 

@@ -48,6 +48,7 @@ export function node(id: string, fields: NodeFields = {}): NodeView {
     loadBytesPerSecond: undefined,
     figures: new Map(),
     probeSlotsAt: Number.POSITIVE_INFINITY,
+    servedAt: NOW,
     residentAt: NOW,
     tagsAt: NOW,
     ...rest,

@@ -116,6 +116,15 @@ describe('the list', () => {
     expect(ranking.rejected).toEqual([{ id: 'n4', reason: 'list_full' }]);
   });
 
+  it('goes on where the first two are on one other machine, which would take both with it', () => {
+    const at = (first: string, second: string) =>
+      ids(ranked([warmNode('n1', { address: first }), warmNode('n2', { address: second }), node('n3')]));
+    expect(at('10.0.0.1:11434', '10.0.0.1:11435')).toHaveLength(3);
+    expect(at('[fd00::1]:11434', '[fd00::1]:11435')).toHaveLength(3);
+    expect(at('10.0.0.1:11434', '10.0.0.2:11434')).toHaveLength(2);
+    expect(at('127.0.0.1:11434', '127.0.0.1:11435')).toHaveLength(2);
+  });
+
   it('F57: names no third node while nothing speaks against the first two: one body kills no more than two', () => {
     const others = [node('n3'), node('n4')];
     expect(ids(ranked([warmNode('n1'), warmNode('n2'), ...others]))).toHaveLength(2);
@@ -123,6 +132,8 @@ describe('the list', () => {
       { failureRate: 0.1 },
       { residentAt: NOW - P.freshMs - 1 },
       { residentAt: undefined },
+      { servedAt: undefined },
+      { servedAt: NOW - P.provenMs - 1 },
       { stuckModels: new Map([[MODEL, { strikes: 2, until: NOW }]]) },
     ];
     for (const doubt of doubts)

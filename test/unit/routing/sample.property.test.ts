@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NodeView } from '../../../src/fleet/types.ts';
-import { entryOf, isSure, totalSeconds } from '../../../src/routing/cost.ts';
+import { entryOf, totalSeconds } from '../../../src/routing/cost.ts';
 import { factsOf } from '../../../src/routing/facts.ts';
 import { isLastResort, rejectReason } from '../../../src/routing/filters.ts';
 import { DEFAULT_ROUTING as P } from '../../../src/routing/params.ts';
@@ -9,6 +9,7 @@ import { questionOf } from '../../../src/routing/question.ts';
 import { rank } from '../../../src/routing/rank.ts';
 import { visitSome } from '../../../src/routing/sample.ts';
 import { NOTHING_SHOWN } from '../../../src/routing/service.ts';
+import { isTrusted } from '../../../src/routing/terms/trust.ts';
 import type { Inflight } from '../../../src/routing/types.ts';
 import { MODEL, NOW, node, request, resident, running, situation, snapshot, warmNode } from './builders.ts';
 
@@ -110,7 +111,7 @@ function plainRanking(nodes: NodeView[], inflight: Inflight): number[] | undefin
   const question = questionOf(request(), situation(snapshot(...nodes), { inflight }), loads);
   const costs = able
     .map((n) => entryOf(factsOf(question, n), question, NOTHING_SHOWN))
-    .map((entry) => ({ seconds: totalSeconds(entry.terms, P), isSure: isSure(entry, question) }))
+    .map((entry) => ({ seconds: totalSeconds(entry.terms, P), isSure: isTrusted(entry.facts, P, NOW) }))
     // Chance orders equal ones; with the sure ones in front this list is as short as any.
     .sort((a, b) => a.seconds - b.seconds || Number(b.isSure) - Number(a.isSure));
   const isEnough = costs.slice(0, 2).every((cost) => cost.isSure);
