@@ -9,8 +9,10 @@ export interface Caller {
   /** Between whom slots are shared out: name of the client whose key was sent, else its address. Bounded; no secret. */
   readonly id: string;
   readonly class: RequestClass;
-  /** Longest time in the line, ms. */
+  /** Longest time in the line, ms. Where it is the policy's, the time that a load takes comes on top. */
   readonly maxWaitMs: number;
+  /** `maxWaitMs` is what the request asked for itself. */
+  readonly hasOwnDeadline?: boolean;
   /** May unload models and set runner options, see the configuration's `clients`. */
   readonly isPrivileged: boolean;
 }

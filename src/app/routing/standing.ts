@@ -1,11 +1,15 @@
 import type { RouteRequest } from '../../request/types.ts';
 import type { Place } from '../../waiting/line.ts';
+import { longestWaitMs } from '../../waiting/longest-wait.ts';
 import type { Caller, Waiter } from '../../waiting/types.ts';
 import type { Placing } from '../types.ts';
 import type { Choice } from './chooser.ts';
 
 /** A fleet that seems dead is given this time to come back before its waiters are sent to it all the same. */
 const RESORT_MS = 2_000;
+
+/** A load that should be done by now takes a little longer. */
+const MIN_LOAD_MS = 1_000;
 
 /** A request that has just come. */
 export interface Arrival {
@@ -23,7 +27,7 @@ export class Standing implements Waiter {
   readonly caller: Caller;
   readonly model: string;
   readonly since: number;
-  readonly until: number;
+  until: number;
   readonly heldBytes: number;
   readonly tokens: number;
   readonly placing: Placing;
@@ -45,6 +49,18 @@ export class Standing implements Waiter {
     this.until = now + arrival.caller.maxWaitMs;
     this.tokens = tokens;
   }
+}
+
+/**
+ * When its time is up. Who has no deadline of its own and waits for a load is given the time of the load besides: one that comes a
+ * moment later would be served, and to be sent away meanwhile helps nobody.
+ */
+export function untilOf(standing: Standing, { best }: Choice, now: number): number {
+  const { since, caller } = standing;
+  const usual = since + caller.maxWaitMs;
+  if (best.reason !== 'loading' || caller.hasOwnDeadline === true) return usual;
+  const loaded = now + Math.max(MIN_LOAD_MS, best.terms.load * 1000);
+  return Math.max(usual, Math.min(loaded + caller.maxWaitMs, since + longestWaitMs(caller)));
 }
 
 /** Whether it may begin where it would go. Once the fleet was given its time, that holds for all of its group. */

@@ -14,7 +14,7 @@ import { type Dispatch, leasedModel } from './dispatcher.ts';
 import { cannotBegin, lineFull, noSlotInTime } from './line-refusals.ts';
 import { seededBy } from './seeded.ts';
 import { slotsOf } from './slots.ts';
-import { type Arrival, groupOf, mayBegin, Standing } from './standing.ts';
+import { type Arrival, groupOf, mayBegin, Standing, untilOf } from './standing.ts';
 import { predictedTokens } from './tokens.ts';
 import { type Candidate, Turns } from './turns.ts';
 import { waitReason } from './wait-reason.ts';
@@ -108,7 +108,8 @@ export class WaitingRoom {
     standing.place = place;
     place.group.reason = waitReason(choice);
     if (place.group.size === 1) place.group.wants = choice.best.id;
-    standing.cancelDeadline = clock.after(maxWaitMs, () => this.#deadline(standing));
+    standing.until = untilOf(standing, choice, now);
+    this.#awaitDeadline(standing, now);
     lineTelemetry?.lineJoined(standing.caller.class);
     this.#lookAgain(choice.best.terms.slotWait);
     return standing;
@@ -321,7 +322,7 @@ export class WaitingRoom {
   #deadline(standing: Standing): void {
     if (standing.state !== 'waiting' || standing.place === undefined) return;
     const { caller } = standing;
-    const waited = this.#deps.clock.now() - standing.since;
+    const now = this.#deps.clock.now();
     const ahead = this.line.waitingFor(standing.model) - 1;
     const choice = this.#choice(standing, () => Math.max(0, ahead));
     if (choice === undefined) return;
@@ -330,8 +331,18 @@ export class WaitingRoom {
       // The look may have started it, or somebody before it.
       if ((standing.state as Standing['state']) !== 'waiting') return;
     }
-    this.#refuse(standing, noSlotInTime(choice, caller.maxWaitMs, waited));
+    const until = untilOf(standing, choice, now);
+    if (choice.best.reason === 'loading' && until > now) {
+      standing.until = until;
+      this.#awaitDeadline(standing, now);
+      return;
+    }
+    this.#refuse(standing, noSlotInTime(choice, caller.maxWaitMs, now - standing.since));
     this.#rest();
+  }
+
+  #awaitDeadline(standing: Standing, now: number): void {
+    standing.cancelDeadline = this.#deps.clock.after(standing.until - now, () => this.#deadline(standing));
   }
 
   #over(standing: Standing, outcome: LineOutcome): void {

@@ -43,6 +43,7 @@ export function createCallers(policy: CallerPolicy): Callers {
     return {
       id: client === undefined ? head.address : client.name,
       class: client?.class ?? said ?? classes[head.path] ?? defaultClass,
+      hasOwnDeadline: asked !== undefined,
       maxWaitMs: maxWaitMs === 0 || asked === undefined ? maxWaitMs : Math.min(Math.max(1, asked), longest),
       isPrivileged: client?.isPrivileged ?? false,
     };

@@ -11,6 +11,7 @@ import { RouterError } from '../../request/errors.ts';
 import { SCAN_SLICE_BYTES } from '../../request/limits.ts';
 import { scanBones } from '../../request/scan-bones.ts';
 import type { InferenceEndpoint, RouteRequest } from '../../request/types.ts';
+import { longestWaitMs } from '../../waiting/longest-wait.ts';
 import type { Caller } from '../../waiting/types.ts';
 import type {
   HttpBody,
@@ -188,7 +189,7 @@ export class ProcessStream {
     if (!placed.isWaiting || caller === undefined) return;
     // The line counts what waits in it; room for bodies is for those that are being read.
     this.#releaseBody();
-    this.#send(this.#replies.hold(caller.maxWaitMs + HOLD_SLACK_MS));
+    this.#send(this.#replies.hold(longestWaitMs(caller) + HOLD_SLACK_MS));
     this.#isHeld = true;
   }
 

@@ -132,6 +132,28 @@ describe('time', () => {
     expect(bench.clock.pending).toBe(0);
   });
 
+  it('F62: that a load takes is not counted, unless the caller has a deadline of its own', async () => {
+    const bench = new Workbench().withNodes({ n1: [] }, { slots: 1 });
+    const first = bench.place(request());
+    const patient = bench.place(request(), { maxWaitMs: 2_000 });
+    const pressed = bench.place(request(), { maxWaitMs: 2_000, hasOwnDeadline: true });
+    await bench.clock.advance(2_000);
+    expect(pressed.refusal?.code).toBe('no_slot_in_time');
+    await bench.clock.advance(6_000);
+    expect(isWaiting(patient)).toBe(true);
+    bench.fleet.observe('n1', { kind: 'resident', models: WARM, rttMs: 1 });
+    first.placed?.finish();
+    expect(patient.decision?.addresses).toEqual([address(1)]);
+  });
+
+  it('F62: that a load takes is given at most ten minutes', async () => {
+    const bench = new Workbench().withNodes({ n1: [] }, { slots: 1 });
+    bench.place(request());
+    const second = bench.place(request(), { maxWaitMs: 2_000 });
+    for (let passed = 0; passed < 601; passed += 1) await bench.clock.advance(1_000);
+    expect(second.refusal?.code).toBe('no_slot_in_time');
+  });
+
   it('does not refuse early what only guesses say', () => {
     const bench = oneSlot();
     for (let i = 0; i < 20; i += 1) bench.place(request());

@@ -41,6 +41,7 @@ describe('who asks', () => {
       id: '192.0.2.7',
       class: 'normal',
       maxWaitMs: 30_000,
+      hasOwnDeadline: false,
       isPrivileged: false,
     });
     expect(caller(head({ authorization: 'Bearer unknown-key-of-some-length' })).id).toBe('192.0.2.7');

@@ -465,7 +465,7 @@ describe('a request that must wait for a slot', () => {
     const { other, call, inbox } = await opened();
     call.write(head({ bones: CHAT }));
     const hold = await inbox.next();
-    expect(Number(hold.override_message_timeout?.seconds)).toBe(65);
+    expect(Number(hold.override_message_timeout?.seconds)).toBe(605);
     expect(hold.request_headers).toBeFalsy();
     router.waiting[0]?.placed(DECISION);
     expect(headersOf(await inbox.next())).toEqual(ROUTED_HEADERS);
