@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { promptWatcher } from '../../../src/app/prompt-watcher.ts';
 import { Decision } from '../../../src/app/decision-log.ts';
+import { promptWatcher } from '../../../src/app/prompt-watcher.ts';
 import { rank } from '../../../src/routing/rank.ts';
 import { MODEL, node, request, situation, snapshot, warmNode } from '../routing/builders.ts';
 

@@ -19,7 +19,7 @@ export const END_CLAIM: Script = {
   keys: 1,
   lua: `${OWN_TYPE}
 own(KEYS[1], 'string')
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('UNLINK', KEYS[1]) end
 return 1
 `,
 };
