@@ -70,6 +70,22 @@ describeReal(await realEnvoy(), 'while requests wait', () => {
     await arena.settled();
   });
 
+  it('G4: the control plane may hang, and they go on to the nodes long before their time is up', async () => {
+    const { arena, release } = await busyArena({ waiting: { maxWait: '5m' } });
+    const waiting = crowd(arena, 20);
+    await untilWaiting(arena, 20);
+    const { controlPlane } = arena.warmpath.pids;
+    process.kill(controlPlane, 'SIGSTOP');
+    try {
+      await waitFor('the node to be asked', () => arena.fleet.inference.length === 20, { timeoutMs: 30_000 });
+      release();
+      expect(await statuses(waiting)).toBe('20 x 200');
+    } finally {
+      process.kill(controlPlane, 'SIGCONT');
+    }
+    await arena.settled();
+  });
+
   it('F12: the control plane may be told to end, and still sends them when their turn comes', async () => {
     const { arena, release } = await busyArena();
     const waiting = crowd(arena, 20);

@@ -162,6 +162,12 @@ function unreachable(): Message {
   };
 }
 
+/**
+ * A control plane that hangs holds on to the requests that wait in its line: Envoy gives its connections up, and they go on
+ * without it. Health checks keep only new requests away, and a control plane that drains is unhealthy on purpose.
+ */
+const STALLED = { interval: '2s', timeout: '5s' };
+
 function grpcCluster(name: string, { grpc }: BootstrapOptions): Message {
   return {
     name,
@@ -171,7 +177,7 @@ function grpcCluster(name: string, { grpc }: BootstrapOptions): Message {
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any(
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-        { explicit_http_config: { http2_protocol_options: {} } },
+        { explicit_http_config: { http2_protocol_options: { connection_keepalive: STALLED } } },
       ),
     },
   };
