@@ -22,7 +22,7 @@ export interface Facts {
   readonly busyModels: number;
   /** Requests for models that are not in memory: the node loads them, or will. */
   readonly onOtherLoads: number;
-  /** Requests that may be on the model at once: its slots, fewer while the node is eased back in. */
+  /** Requests that may be on the model at once: its slots, a few more where they are short; fewer while the node is eased back in. */
   readonly admitted: number;
   readonly service: Service;
   readonly cachedBytes: number;
@@ -49,7 +49,7 @@ export function factsOf(question: Question, node: NodeView): Facts {
     onNode,
     onModel,
     ...(onNode > onModel ? othersOn(node, key, onNode - onModel, inflight) : NO_OTHERS),
-    admitted: Math.max(1, Math.floor(service.slots * node.admission)),
+    admitted: Math.max(1, Math.floor((service.slots + service.queued) * node.admission)),
     service,
     cachedBytes,
     isStuck: stuck === 'stuck',

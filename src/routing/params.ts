@@ -120,6 +120,8 @@ export interface RoutingParams {
   readonly answerBytesPerSecond: number;
   /** What each further request at once adds to the time of an answer, as a share of its time alone. */
   readonly slowdownPerRequest: number;
+  /** From the end of a request at its node until the next one of the line has come there. */
+  readonly handoverSeconds: number;
 }
 
 export const DEFAULT_ROUTING: RoutingParams = {
@@ -182,5 +184,6 @@ export const DEFAULT_ROUTING: RoutingParams = {
   promptBytesPerSecond: 2_000 * 4 * 1024 ** 3,
   answerBytesPerSecond: 40 * 4 * 1024 ** 3,
   slowdownPerRequest: 0.3,
+  handoverSeconds: 0.02,
   rewrites: DEFAULT_REWRITES,
 };

@@ -16,6 +16,8 @@ export interface Service {
   readonly answerSeconds: number;
   /** Requests that it runs at once for the model, at least 1. */
   readonly slots: number;
+  /** Requests that may stand in the node's own queue besides, so that its slots are not idle until the next one arrives. */
+  readonly queued: number;
   /** How much of the prompt's and the answer's seconds was seen there, 0 to 1. */
   readonly confidence: number;
 }
@@ -88,8 +90,18 @@ export function serviceOf(
     promptSeconds: Math.max(0, promptSeconds - cachedBytes * promptSecondsPerByte),
     answerSeconds,
     slots: known,
+    queued: confidence < SEEN ? 0 : queuedFor(known, promptSeconds + answerSeconds, params),
     confidence,
   };
+}
+
+/** Most requests in a node's own queue, for each of its slots. */
+const MOST_QUEUED = 4;
+
+/** As many as end while news of the first travels here, and the next one back: none where requests take long. */
+function queuedFor(slots: number, heldSeconds: number, params: RoutingParams): number {
+  const perSlot = Math.min(MOST_QUEUED, params.handoverSeconds / Math.max(1e-6, heldSeconds));
+  return slots < Number.POSITIVE_INFINITY ? Math.floor(slots * perSlot) : 0;
 }
 
 /** Seconds that a load of another model takes: as it was seen, else by its size. */

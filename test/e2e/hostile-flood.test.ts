@@ -188,7 +188,7 @@ describeReal(await realEnvoy(), 'G7: malformed requests beside good ones', () =>
 
   beforeAll(async () => {
     fleet = await startFleet(2, { models: [{ name: 'alpha', sizeBytes: 1e6 }], timeScale: 1000, slots: 8 });
-    const nodes = fleet.specs.map(({ name, url }) => ({ name, url, slots: 8 }));
+    const nodes = fleet.specs.map(({ name, url }) => ({ name, url }));
     warmpath = await startWarmpath({ nodes: [], config: { nodes } });
     await warmpath.waitForNodes();
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_FIGURES } from '../../../src/fleet/figures.ts';
 import type { NodeView } from '../../../src/fleet/types.ts';
 import type { RouteRequest } from '../../../src/request/types.ts';
 import { entryOf, rankedNode, totalSeconds } from '../../../src/routing/cost.ts';
@@ -150,6 +151,37 @@ describe('slot wait', () => {
       figures: new Map([[MODEL, { ...known, answerRates: [], defaultContext: undefined }]]),
     });
     expect(cost(view, on(1)).slotWait).toBeLessThan(HELD / 5);
+  });
+
+  it('lets a few short requests stand in the queue of the node: its slots would be idle while the next one comes', () => {
+    const seen = (value: number) => ({ value, spread: 0, weight: 50, at: 0 });
+    const answering = (tokens: number, slots: number) =>
+      warmNode('n1', {
+        slots,
+        slotsSource: 'configured',
+        figures: new Map([
+          [
+            MODEL,
+            {
+              ...NO_FIGURES,
+              innerWaitMs: seen(0.001),
+              promptRate: seen(1e6),
+              answerRates: [seen(1_000)],
+              answerTokens: seen(tokens),
+            },
+          ],
+        ]),
+      });
+    const admits = (view: NodeView) => {
+      let count = 0;
+      while (cost(view, on(count)).startsNow) count += 1;
+      return count;
+    };
+    expect(admits(answering(10, 1))).toBeGreaterThan(1);
+    expect(admits(answering(10, 4))).toBeGreaterThan(admits(answering(10, 1)));
+    expect(admits(answering(0.01, 1))).toBe(5);
+    expect(admits(answering(200, 1))).toBe(1);
+    expect(admits(answering(2_000, 4))).toBe(4);
   });
 
   it('F68: takes a recovering node for smaller than it is', () => {
