@@ -84,6 +84,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   });
   const ledger = new LeaseLedger();
   const decisions = new DecisionLog(DECISIONS_KEPT);
+  const demand = new ModelDemand();
   const prompts = new NodePromptMemory();
   const promptNotes = new PromptNotes(prompts, fleet, clock);
   const sharing: Sharing = createSharing({
@@ -110,6 +111,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     onHeard: (node, observation) => {
       insight.heard(node, observation);
       promptNotes.heard(node, observation);
+      if (observation.kind === 'attempt_served') demand.note(observation.model, clock.now());
     },
   });
   const common = { fleet, ledger, decisions, log };
@@ -127,7 +129,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const preloads = new PreloadLimit();
   const router = new Router({
     ...common,
-    demand: new ModelDemand(),
+    demand,
     prompts,
     telemetry: metrics,
     clock,

@@ -43,7 +43,7 @@ export interface RoutingParams {
   readonly leastLoadShare: number;
   /** What a load costs more, as a share of itself, for each node that loads the same model already: they will soon serve too. */
   readonly crowdShare: number;
-  /** The least of it: one that should have ended is nearly done. */
+  /** Least share of a load that is still to come: one that should have ended is nearly done. */
   readonly leastLoadLeftShare: number;
   /** Least share of its usual time that a running request is expected to last still: nobody knows how long answers get. */
   readonly leastLeftShare: number;

@@ -27,13 +27,6 @@ export class Shortlist<T> {
     this.#insert(item, seconds, this.#random());
   }
 
-  /** Takes the entries of another list over, each dearer by `extraSeconds`. */
-  absorb(other: Shortlist<T>, extraSeconds: number): void {
-    for (const [i, item] of other.items.entries()) {
-      this.#insert(item, (other.seconds[i] ?? 0) + extraSeconds, other.ties[i] ?? 0);
-    }
-  }
-
   #insert(item: T, seconds: number, tie: number): void {
     let at = this.items.length;
     while (at > 0) {

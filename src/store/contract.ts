@@ -74,7 +74,7 @@ export type StoreState = 'connecting' | 'up' | 'down';
 /**
  * State that replicas share. Every method is atomic, idempotent, and may be called from several replicas at once.
  * Each rejects with StoreError within a bounded time when the store cannot answer; none queues without bound. Nothing on
- * the request path awaits any of it.
+ * the request path awaits any of it, but a request that waits in the line anyway awaits `claimSlot`.
  */
 export interface Store {
   /** False where no other process can ever see what is stored: then nothing need be told of leases or observations. */

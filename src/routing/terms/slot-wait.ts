@@ -6,9 +6,9 @@ import { restOfLoadSeconds } from './load.ts';
 /**
  * Seconds until a slot is free for the request: until as many of the running requests have ended as stand before it, in
  * the node's own queue and in the line. A request that changes the context waits until all have ended: Ollama reloads a
- * model only then. A busy answer (429, 503) counts until the time that the node asked for.
+ * model only then. A busy answer (429, 503) counts until the time that the node asked for. `startsLoad`: a cold node could
+ * begin at once; those who wait before this request cannot take it from it.
  */
-/** `startsLoad`: a cold node could begin at once; those who wait before this request cannot take it from it. */
 export function slotWaitSeconds(facts: Facts, question: Question, startsLoad: boolean): number {
   const { state, node, onModel, admitted, service } = facts;
   if (state === 'none') return 0;
