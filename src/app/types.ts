@@ -140,7 +140,7 @@ export interface PlacedRequest {
 export interface RequestRouter {
   /**
    * Ranks the nodes. Where the best one can begin now: takes a lease there and records the decision, at once. Otherwise the
-   * request waits in the line until it is its turn or its time is up. `heldBytes`: memory that it holds while it waits.
+   * request waits in the line until it is its turn or its time is up. `heldBytes`: memory that it holds while it waits, here or in Envoy.
    */
   place(request: RouteRequest, caller: Caller, heldBytes: number, placing: Placing): PlacedRequest;
   /** A request was refused before it could be ranked. */

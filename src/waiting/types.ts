@@ -25,7 +25,7 @@ export interface Waiter {
   readonly since: number;
   /** Monotonic ms after which it is told that it cannot be served. */
   readonly until: number;
-  /** Bytes of this process's memory that it holds. */
+  /** Bytes of its body, which waits with it, here or in Envoy. */
   readonly heldBytes: number;
   /** Tokens that it will most likely cost, prompt and answer: what fairness counts. */
   readonly tokens: number;

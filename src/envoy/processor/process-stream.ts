@@ -181,7 +181,7 @@ export class ProcessStream {
   /** `bytes`: the body, where it is at hand. */
   #route(request: RouteRequest, step: 'request_headers' | 'request_body', bytes?: Uint8Array): void {
     const caller = this.#head === undefined ? undefined : this.#deps.callers?.(this.#head);
-    const placed = this.#deps.router.place(request, caller ?? NOBODY, bytes?.length ?? 0, {
+    const placed = this.#deps.router.place(request, caller ?? NOBODY, request.bodyBytes, {
       placed: (decision) => this.#guard(step, () => this.#dispatch(decision, step, bytes)),
       refused: (error) => this.#refuse(error),
     });

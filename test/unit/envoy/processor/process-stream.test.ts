@@ -509,7 +509,7 @@ describe('a request that must wait for a slot', () => {
     await other.stop();
   });
 
-  it('F24 holds its body only where Envoy was asked for it', async () => {
+  it('F24 counts its body, wherever that waits', async () => {
     const { other, call, inbox } = await opened();
     call.write(head());
     await inbox.next();
@@ -517,6 +517,13 @@ describe('a request that must wait for a slot', () => {
     await inbox.next();
     expect(router.held).toEqual([CHAT.length]);
     call.end();
+    const onlyBones = process(other.client(service.definition));
+    const its = new Inbox<ProcessingResponse>(onlyBones);
+    onlyBones.write(head({ bones: CHAT }));
+    await its.next();
+    await until(() => router.held.length === 2);
+    expect(router.held).toEqual([CHAT.length, CHAT.length]);
+    onlyBones.end();
     await other.stop();
   });
 });
