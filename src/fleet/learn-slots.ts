@@ -14,16 +14,28 @@ const CLEAR_GUESSED_WAIT = 0.75;
  * only then, about as much shows that it did. With more it shared the machine, or was slowed down by others.
  */
 const BEGAN_BEFORE = 0.4;
-const BEGAN_THEN = [0.8, 1.3] as const;
+const BEGAN_THEN = [0.85, 1.25] as const;
+/** Guessed waits in a row that count as one. */
+const DOUBTS = 3;
 /** Ends are heard of a little late, each by another delay. */
 const HEARD_LATE_MS = 50;
 const FIRST_PAUSE_MS = 30_000;
 const LONGEST_PAUSE_MS = 30 * 60_000;
 
+/** Answers in a row that look as if they had waited, where that is only guessed: those beyond the believed slots, and the others. */
+export interface SlotDoubts {
+  readonly beyond: number;
+  readonly within: number;
+}
+
+const NO_DOUBTS: SlotDoubts = { beyond: 0, within: 0 };
+
 /** What one answer says of the slots for its model: how many are believed in now, and how a trial of one more went. */
 export interface SlotLesson {
   readonly slots: number;
   readonly trial: 'passed' | 'failed' | undefined;
+  /** Undefined: as before. */
+  readonly doubts?: SlotDoubts;
 }
 
 /**
@@ -40,7 +52,8 @@ export interface SlotLesson {
  * - no more than the believed slots, and it clearly waited: there are fewer, so the belief falls below `concurrency`.
  *
  * An answer in one piece without durations shows neither. But where it ended so soon after the first of the earlier ones that
- * its tokens cannot have been written in that time, it ran beside them (`afterFirstEndMs`).
+ * its tokens cannot have been written in that time, it ran beside them (`afterFirstEndMs`). That it waited is believed when
+ * several in a row look like it: on a machine that several at once slow down, now and then one does by chance.
  *
  * The belief starts at 1. As requests wait here and not in the node once all believed slots are taken, nothing would ever
  * show one more: so now and then one request too many is sent as a trial (`probeSlotsAt`). A failed one costs that request
@@ -52,28 +65,31 @@ export interface SlotLesson {
  * was alone (or of whose company nothing is known) waits only for strangers and teaches nothing; waits are judged on warm
  * requests of some length only. Without durations the wait is what a request took longer than its tokens usually take.
  */
-export function slotLesson(slots: number, service: ServiceTimes, known: ModelFigures): SlotLesson {
+export function slotLesson(
+  slots: number,
+  service: ServiceTimes,
+  known: ModelFigures,
+  doubts: SlotDoubts = NO_DOUBTS,
+): SlotLesson {
   const { concurrency, servedBeside } = service;
-  if (servedBeside !== undefined && servedBeside >= slots) {
-    return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
-  }
+  const passed: SlotLesson = { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed', doubts: NO_DOUBTS };
+  const nothing: SlotLesson = { slots, trial: undefined };
+  if (servedBeside !== undefined && servedBeside >= slots) return passed;
   // It ran beside all of them: whatever made it slow, it was not a wait for a slot.
-  if (servedBeside !== undefined && servedBeside >= concurrency - 1) return { slots, trial: undefined };
-  if (concurrency > slots && beganBeforeFirstEnd(service, known)) {
-    return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
-  }
+  if (concurrency <= 1 || (servedBeside !== undefined && servedBeside >= concurrency - 1)) return nothing;
+  if (concurrency > slots && beganBeforeFirstEnd(service, known)) return passed;
   const wait = waitOf(service, known, slots);
-  if (wait === undefined) return { slots, trial: undefined };
-  if (concurrency > slots) {
-    // Where it is known who still ran, a short wait only says that one of them ended in time.
-    if (wait === 'none' && servedBeside === undefined)
-      return { slots: Math.min(MAX_SLOTS, slots + 1), trial: 'passed' };
-    return { slots, trial: wait === 'clear' ? 'failed' : undefined };
-  }
-  if (concurrency <= 1 || wait !== 'clear') return { slots, trial: undefined };
+  if (wait === undefined) return nothing;
+  // Where it is known who still ran, a short wait only says that one of them ended in time.
+  if (wait === 'none') return concurrency > slots && servedBeside === undefined ? passed : nothing;
+  const isGuess = service.evalMs === undefined && service.firstByteMs === undefined;
+  const side = concurrency > slots ? 'beyond' : 'within';
+  if (wait !== 'clear') return isGuess ? { ...nothing, doubts: { ...doubts, [side]: 0 } } : nothing;
+  if (isGuess && doubts[side] + 1 < DOUBTS)
+    return { ...nothing, doubts: { ...doubts, [side]: doubts[side] + 1 } };
+  if (side === 'beyond') return { slots, trial: 'failed', doubts: NO_DOUBTS };
   // What is only guessed takes one slot at a time: a machine that others slow down looks the same.
-  const fewer = service.evalMs === undefined ? Math.max(concurrency - 1, slots - 1) : concurrency - 1;
-  return { slots: fewer, trial: 'failed' };
+  return { slots: isGuess ? slots - 1 : concurrency - 1, trial: 'failed', doubts: NO_DOUBTS };
 }
 
 function waitOf(
@@ -125,6 +141,8 @@ function guessedWait(
   if (afterFirstEndMs !== undefined && aloneMs !== undefined && aloneMs >= MIN_WORK_MS) {
     const share = afterFirstEndMs / aloneMs;
     if (share < BEGAN_THEN[0] || share > BEGAN_THEN[1]) return 'some';
+    // However short its wait was: it began as soon as it could.
+    if (concurrency > slots) return 'clear';
   }
   const workMs = usualWorkMs(service, known);
   if (workMs === undefined || !(workMs >= MIN_WORK_MS)) return undefined;

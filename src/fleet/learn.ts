@@ -28,7 +28,7 @@ export function learn(node: NodeRecord, model: ModelKey, service: ServiceTimes, 
   const any = learnt.figures.get(anyKey);
   const known = exact ?? any ?? NO_FIGURES;
   const believed = any?.slots ?? learnt.slots;
-  const lesson = slotLesson(believed, service, known);
+  const lesson = slotLesson(believed, service, known, learnt.slotDoubts);
   const told = slotsOf(node, freshReports(node.gpu, now));
   const samples = samplesOf(service, known, told.source === 'learnt' ? lesson.slots : told.slots);
   const at = service.endedAt ?? 0;
@@ -53,6 +53,7 @@ export function learn(node: NodeRecord, model: ModelKey, service: ServiceTimes, 
     ...probesAfter(learnt, lesson, now),
     figures,
     slots: lesson.trial === undefined ? learnt.slots : mostSlots(figures),
+    slotDoubts: lesson.doubts ?? learnt.slotDoubts,
     loadBytesPerSecond: loadRateAfter(learnt.loadBytesPerSecond, sizeBytes, samples),
   };
 }

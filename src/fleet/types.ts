@@ -298,6 +298,7 @@ export interface Learnt {
   readonly failedProbes: number;
   /** Parallel slots seen at work, never below 1. */
   readonly slots: number;
+  readonly slotDoubts?: { readonly beyond: number; readonly within: number } | undefined;
   /** Bytes of weights loaded per second; undefined before the first load seen. */
   readonly loadBytesPerSecond: number | undefined;
   /** Largest VRAM use ever seen, bytes: what certainly fits. */

@@ -159,7 +159,7 @@ describe('the slots of an API without durations', () => {
     },
   ])('$name', ({ totalMs, beside, want }) => {
     const given = service({ ...WHOLE, concurrency: 2, servedBeside: beside, totalMs });
-    expect(slotLesson(1, given, known()).trial).toBe(want);
+    expect(slotLesson(1, given, known(), { beyond: 2, within: 2 }).trial).toBe(want);
   });
 
   // Its 40 tokens take 800 ms alone.
@@ -171,7 +171,7 @@ describe('the slots of an API without durations', () => {
     },
     {
       name: 'that took its whole work from then on had waited',
-      given: { afterFirstEndMs: 820, totalMs: 1_900 },
+      given: { afterFirstEndMs: 820, totalMs: 1_000 },
       want: 'failed',
     },
     {
@@ -196,7 +196,7 @@ describe('the slots of an API without durations', () => {
     },
   ])('a trial in one piece $name', ({ given, want }) => {
     const trial = service({ ...WHOLE, concurrency: 2, servedBeside: 0, ...given });
-    expect(slotLesson(1, trial, known()).trial).toBe(want);
+    expect(slotLesson(1, trial, known(), { beyond: 2, within: 2 }).trial).toBe(want);
   });
 
   it('are judged by the prompt where nothing is written', () => {
@@ -206,12 +206,44 @@ describe('the slots of an API without durations', () => {
     const figures = node.record.learnt.figures.get('e:latest') ?? NO_FIGURES;
     const trial = { ...embedding, concurrency: 2, servedBeside: 0, totalMs: 900 };
     expect(slotLesson(1, service({ ...trial, afterFirstEndMs: 150 }), figures).trial).toBe('passed');
-    expect(slotLesson(1, service({ ...trial, afterFirstEndMs: 500 }), figures).trial).toBe('failed');
+    expect(
+      slotLesson(1, service({ ...trial, afterFirstEndMs: 500 }), figures, { beyond: 2, within: 0 }).trial,
+    ).toBe('failed');
+  });
+
+  it('seem fewer when three in a row have waited, by one at a time', () => {
+    const waited = service({
+      ...WHOLE,
+      concurrency: 2,
+      servedBeside: 0,
+      afterFirstEndMs: 820,
+      totalMs: 1_900,
+    });
+    const none = { beyond: 0, within: 0 };
+    const lesson = (beyond: number) => slotLesson(1, waited, known(), { beyond, within: 2 });
+    expect(lesson(0)).toEqual({ slots: 1, trial: undefined, doubts: { beyond: 1, within: 2 } });
+    expect(lesson(2)).toEqual({ slots: 1, trial: 'failed', doubts: none });
+    const { answerRates, ...others } = known();
+    const seen = { ...others, answerRates: [answerRates[0], answerRates[0]] };
+    expect(slotLesson(4, waited, seen, { beyond: 2, within: 1 })).toEqual({
+      slots: 4,
+      trial: undefined,
+      doubts: { beyond: 2, within: 2 },
+    });
+    expect(slotLesson(4, waited, seen, { beyond: 0, within: 2 })).toEqual({
+      slots: 3,
+      trial: 'failed',
+      doubts: none,
+    });
   });
 
   it('do not fall where more at once are slower, nor where a stream began early and was long', () => {
     const slow = service({ ...WHOLE, concurrency: 3, servedBeside: 0, totalMs: 3_000 });
-    expect(slotLesson(4, slow, known())).toEqual({ slots: 4, trial: undefined });
+    expect(slotLesson(4, slow, known(), { beyond: 2, within: 2 })).toEqual({
+      slots: 4,
+      trial: undefined,
+      doubts: { beyond: 2, within: 0 },
+    });
     const long = service({ ...BARE, concurrency: 3, completionTokens: undefined, totalMs: 30_000 });
     expect(slotLesson(4, long, known())).toEqual({ slots: 4, trial: undefined });
     const beside = service({ concurrency: 3, servedBeside: 2, totalMs: 30_000 });
