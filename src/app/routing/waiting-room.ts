@@ -7,6 +7,7 @@ import type { LineReport } from '../../waiting/types.ts';
 import type { LineOutcome } from '../telemetry-port.ts';
 import type { RouteDecision } from '../types.ts';
 import { Alarm } from './alarm.ts';
+import { Attention } from './attention.ts';
 import { type Choice, type Chooser, nobodyAhead } from './chooser.ts';
 import type { ClaimedInflight } from './claims.ts';
 import type { RouterDependencies } from './dependencies.ts';
@@ -42,6 +43,7 @@ export class WaitingRoom {
   readonly #claimed: ClaimedInflight;
   readonly #send: (dispatch: Dispatch) => RouteDecision;
   readonly #turns: Turns;
+  readonly #attention: Attention;
   readonly #look: Alarm;
   readonly #soon: Alarm;
   readonly #claiming = new Set<Standing>();
@@ -62,6 +64,7 @@ export class WaitingRoom {
     this.#send = send;
     const policy = deps.line ?? (() => DEFAULT_LINE);
     this.line = new Line(policy);
+    this.#attention = new Attention(this.line);
     this.#turns = new Turns(this.line, () => policy().ageingMs);
     this.#look = new Alarm(deps.clock, () => this.look());
     this.#soon = new Alarm(deps.clock, () => this.look());
@@ -148,7 +151,7 @@ export class WaitingRoom {
     const before = this.#started;
     try {
       this.#lookedAt = now;
-      const groups = [...this.line.groups].filter(concerns);
+      const groups = this.#attention.on([...this.line.groups].filter(concerns), now);
       const open: Candidate[] = [];
       let soonest = Number.POSITIVE_INFINITY;
       for (const group of groups) {

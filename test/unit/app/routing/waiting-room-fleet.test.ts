@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { QueryGuard } from '../../../../src/app/query-guard.ts';
+import { DEFAULT_ROUTING } from '../../../../src/routing/params.ts';
 import { resident } from '../../fleet/builders.ts';
 import { MODEL, request } from '../../routing/builders.ts';
 import { type Visit, Workbench } from '../workbench.ts';
@@ -80,4 +81,28 @@ describe('while requests wait', () => {
     expect(waiting.decision).toBeUndefined();
     expect(waiting.refusal?.code).toBe('query_of_death');
   });
+});
+
+it('a thousand who ask for a thousand contexts are served in turn, and cost each free slot a few rankings', async () => {
+  let rankings = 0;
+  const params = () => {
+    rankings += 1;
+    return DEFAULT_ROUTING;
+  };
+  const bench = new Workbench({ routing: { params }, kept: 2_000 }).withNodes({ n1: WARM }, { slots: 1 });
+  let running: Visit | undefined = bench.place(request());
+  const waiting = Array.from({ length: 1_000 }, (_, i) =>
+    bench.place(request({ numCtx: 100 + i }), { maxWaitMs: 600_000 }),
+  );
+  const order: Visit[] = [];
+  let most = 0;
+  while (running !== undefined) {
+    rankings = 0;
+    running.placed?.finish();
+    most = Math.max(most, rankings);
+    running = waiting.find((visit) => visit.decision !== undefined && !order.includes(visit));
+    if (running !== undefined) order.push(running);
+  }
+  expect(order).toEqual(waiting);
+  expect(most).toBeLessThan(200);
 });
