@@ -60,17 +60,35 @@ export function predictService(
     ? promptTokensOf(request, bytesPerToken, contextOf(node, request, exact), params)
     : 0;
   const answerTokens = isWritten ? answerTokensOf(request, all, any, exact, params) : 0;
+  const promptSeconds = isRead
+    ? sane(startSecondsOf(weight, any, exact, params) + promptTokens / promptRate)
+    : 0;
+  const rated = isWritten
+    ? sane(answerTokens / answerRateOf(weight, scale, all, any, exact, concurrency, params))
+    : 0;
+  const isShort = request.maxTokens !== undefined && answerTokens >= request.maxTokens;
+  const held = isWritten && !isShort ? heldAlone(any, exact) : undefined;
+  const confidence = confidenceOf(any, exact, isWritten, concurrency);
   return {
     loadSeconds: loadSecondsOf(node, size, weight, any, exact, params),
     promptTokens,
-    promptSeconds: isRead ? sane(startSecondsOf(weight, any, exact, params) + promptTokens / promptRate) : 0,
+    promptSeconds,
     promptSecondsPerByte: isRead ? sane(1 / (promptRate * bytesPerToken)) : 0,
     answerTokens,
-    answerSeconds: isWritten
-      ? sane(answerTokens / answerRateOf(weight, scale, all, any, exact, concurrency, params))
-      : 0,
-    confidence: confidenceOf(any, exact, isWritten, concurrency),
+    answerSeconds: held === undefined ? rated : heldSeconds(promptSeconds, rated, held),
+    confidence: held === undefined ? confidence : Math.max(confidence, confidenceIn(held)),
   };
+}
+
+/** How long requests take as a whole, where that is all that is known: streams of /v1 mostly tell no tokens. */
+function heldAlone(any: ModelFigures, exact: ModelFigures): Estimate | undefined {
+  if (any.answerRates.length > 0 || exact.answerRates.length > 0) return undefined;
+  return exact.heldMs ?? any.heldMs;
+}
+
+/** What of that is left for the answer. */
+function heldSeconds(promptSeconds: number, answerSeconds: number, held: Estimate): number {
+  return sane(refined((promptSeconds + answerSeconds) * 1_000, held) / 1_000 - promptSeconds);
 }
 
 function loadSecondsOf(

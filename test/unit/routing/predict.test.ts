@@ -64,6 +64,31 @@ describe('a node of which nothing is known', () => {
   });
 });
 
+describe('a node whose answers tell neither tokens nor durations', () => {
+  const stream = {
+    loadMs: undefined,
+    promptEvalMs: undefined,
+    evalMs: undefined,
+    promptTokens: undefined,
+    completionTokens: undefined,
+    firstByteMs: 400,
+    totalMs: 21_000,
+  };
+  const life = new NodeLife().polled(resident(MODEL));
+  for (let i = 0; i < 10; i += 1) life.wait(30_000).served(stream, MODEL);
+  const view = viewOf(life.record, life.params, life.now);
+
+  it('is believed to take as long as its requests have taken', () => {
+    const { promptSeconds, answerSeconds, confidence } = predict(view, { promptBytes: 400 });
+    expect(promptSeconds + answerSeconds).toBeCloseTo(21, 0);
+    expect(confidence).toBe(1);
+  });
+
+  it('but not where the client wants less', () => {
+    expect(predict(view, { maxTokens: 10 }).answerSeconds).toBeLessThan(1);
+  });
+});
+
 describe('what a request needs', () => {
   it.each([
     { name: 'an embedding has no answer', fields: { operation: 'embed' as const }, tokens: 0 },
