@@ -15,8 +15,8 @@ const CLEAR_GUESSED_WAIT = 0.75;
  */
 const BEGAN_BEFORE = 0.4;
 const BEGAN_THEN = [0.85, 1.25] as const;
-/** Guessed waits in a row that count as one. */
-const DOUBTS = 3;
+/** Guessed waits in a row that count as one. A slot that is wrongly given up costs more than a wait inside the node. */
+const DOUBTS = { beyond: 3, within: 12 };
 /** Ends are heard of a little late, each by another delay. */
 const HEARD_LATE_MS = 50;
 const FIRST_PAUSE_MS = 30_000;
@@ -85,7 +85,7 @@ export function slotLesson(
   const isGuess = service.evalMs === undefined && service.firstByteMs === undefined;
   const side = concurrency > slots ? 'beyond' : 'within';
   if (wait !== 'clear') return isGuess ? { ...nothing, doubts: { ...doubts, [side]: 0 } } : nothing;
-  if (isGuess && doubts[side] + 1 < DOUBTS)
+  if (isGuess && doubts[side] + 1 < DOUBTS[side])
     return { ...nothing, doubts: { ...doubts, [side]: doubts[side] + 1 } };
   if (side === 'beyond') return { slots, trial: 'failed', doubts: NO_DOUBTS };
   // What is only guessed takes one slot at a time: a machine that others slow down looks the same.
