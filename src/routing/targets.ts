@@ -8,7 +8,7 @@ import { MAX_TARGETS, type ModelAliases } from './rewrite-policy.ts';
  * The models that may answer the request, best first: those of the alias that it names, or the model itself, then the
  * request's own fallbacks, of which aliases stand for their models too. An alias wins over a real model of its name. Models
  * that cannot do what the request needs are left out; unknown ones stay, as nobody knows better. Never empty: throws
- * RouterError `not_capable` where none can.
+ * RouterError `not_capable` where none of those that the fleet has can.
  */
 export function targetsOf(
   request: RouteRequest,
@@ -30,7 +30,7 @@ export function targetsOf(
     able ??= wanted.slice(0, at);
   }
   if (able === undefined) return wanted;
-  if (able.length > 0) return able;
+  if (able.some(({ key }) => snapshot.byModel.candidates(key) !== undefined)) return able;
   throw new RouterError('not_capable', notCapable(request, missing));
 }
 

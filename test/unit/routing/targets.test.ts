@@ -125,6 +125,11 @@ describe('what a model cannot do', () => {
   it.each([
     { model: 'tiny', fields: { wantsTools: true }, says: '"tiny" does not support tools' },
     { model: 'gpt-4o', fields: { images: 2 }, says: '"gpt-4o" does not support vision' },
+    {
+      model: 'tiny',
+      fields: { wantsTools: true, fallbackModels: names('nowhere') },
+      says: '"tiny" does not support tools',
+    },
     { model: 'Embedder', fields: {}, says: '"Embedder" does not support chat' },
     {
       model: 'embedder',
