@@ -1,26 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import { DecisionInputs } from '../app/decision-inputs.ts';
-import { DecisionRecorder } from '../app/decision-recorder.ts';
 import { guardWatcher } from '../app/guard-watcher.ts';
 import type { Log } from '../app/log.ts';
 import { metricsWatcher } from '../app/metrics-watcher.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import { QueryGuard } from '../app/query-guard.ts';
-import { RecordingFile } from '../app/recording-file.ts';
 import type { RequestWatcher } from '../app/request-watcher.ts';
 import { Shadow } from '../app/shadow.ts';
 import type { DecisionTelemetry } from '../app/telemetry-port.ts';
 import type { Config } from '../config/config.ts';
 import type { NodeId, Observation } from '../fleet/types.ts';
 import { createRival } from '../routing/rivals/create.ts';
+import { Recording } from './recording.ts';
 
 /** Decisions whose whole input is remembered. */
 const INPUTS_KEPT = 100;
 
 export interface InsightDependencies {
-  /** The configuration of the start: where decisions are recorded is settled then. */
-  readonly config: Config;
-  /** The one that holds now. */
+  /** The configuration that holds now. */
   readonly current: () => Config;
   readonly clock: Clock;
   readonly random: Random;
@@ -31,13 +28,11 @@ export interface InsightDependencies {
 export type Insight = ReturnType<typeof createInsight>;
 
 /** What follows requests: the guard against those that kill nodes, the recording, the shadow policy, what explains decisions. */
-export function createInsight({ config, current, clock, random, log, telemetry }: InsightDependencies) {
+export function createInsight({ current, clock, random, log, telemetry }: InsightDependencies) {
   const guard = new QueryGuard();
   const inputs = new DecisionInputs(INPUTS_KEPT);
-  const { record: path, maxBytes } = config.decisions;
-  const file = path === undefined ? undefined : new RecordingFile({ path, maxBytes, clock, log });
-  const salt = randomBytes(32);
-  const recorder = file && new DecisionRecorder({ append: (line) => file.append(line), clock, salt });
+  const settings = () => current().decisions;
+  const recording = new Recording({ settings, clock, log, salt: randomBytes(32) });
 
   let shadow: Shadow | undefined;
   let shadowName: Config['routing']['shadow'];
@@ -60,8 +55,8 @@ export function createInsight({ config, current, clock, random, log, telemetry }
       chosen: (chosen) => shadowNow()?.chosen(chosen),
       ended: (decision, node, outcome) => shadowNow()?.ended(decision, node, outcome),
     },
+    recording.watcher,
   ];
-  if (recorder !== undefined) watchers.push(recorder);
 
   return {
     guard,
@@ -74,8 +69,8 @@ export function createInsight({ config, current, clock, random, log, telemetry }
     },
     guardReport: () => ({ refusals: guard.refusals, refusedBodies: guard.refusedBodies(clock.now()) }),
     shadowReport: () => shadowNow()?.report(),
-    recording: () => file && { written: file.written, dropped: file.dropped },
+    recording: () => recording.report(),
     /** Writes what waits to be recorded. */
-    close: async () => file?.close(),
+    close: () => recording.close(),
   };
 }

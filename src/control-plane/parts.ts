@@ -117,7 +117,6 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const common = { fleet, ledger, decisions, log };
   const policies = createPolicies(() => live.config());
   const insight = createInsight({
-    config,
     current: () => live.config(),
     clock,
     random,

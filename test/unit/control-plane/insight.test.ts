@@ -19,13 +19,18 @@ import { noChance, node, request, situation, snapshot, warmNode } from '../routi
 
 type Shadow = Config['routing']['shadow'];
 
-function anInsight(clock: FakeClock, { record, shadow }: { record?: string; shadow?: () => Shadow } = {}) {
+function anInsight(
+  clock: FakeClock,
+  { record, shadow }: { record?: () => string | undefined; shadow?: () => Shadow } = {},
+) {
   const config = (): Config =>
     // Sound: nothing else of the configuration is read.
-    ({ decisions: { record, maxBytes: 2 ** 20 }, routing: { shadow: shadow?.() } }) as unknown as Config;
+    ({
+      decisions: { record: record?.(), maxBytes: 2 ** 20 },
+      routing: { shadow: shadow?.() },
+    }) as unknown as Config;
   const telemetry = { shadowChose: () => {}, rewritten: () => {} };
   return createInsight({
-    config: config(),
     current: config,
     clock,
     random: noChance,
@@ -91,23 +96,34 @@ describe('what follows requests', () => {
     expect(insight.shadowReport()).toBeUndefined();
   });
 
-  it('records requests where the configuration says so, the last ones when it closes', async () => {
-    const path = join(tempDir().path, 'decisions.jsonl');
-    const insight = anInsight(new FakeClock(), { record: path });
-    const decision = new Decision({
-      id: 'd1',
-      at: new Date('2026-01-01T00:00:00Z'),
-      request: request(),
-      ranking: rank(request(), situation(snapshot(warmNode('n1')))),
-      snapshotVersion: 1,
-      concurrency: 1,
-    });
-    for (const watcher of insight.watchers)
-      watcher.ended?.(decision, 'n1', anOutcome({ address: address(1) }));
+  it('records requests where the configuration says so now, the last ones when it closes', async () => {
+    const folder = tempDir().path;
+    const files = [join(folder, 'a.jsonl'), join(folder, 'b.jsonl')] as const;
+    let path: string | undefined = files[0];
+    const insight = anInsight(new FakeClock(), { record: () => path });
+    const end = (id: string) => {
+      const decision = new Decision({
+        id,
+        at: new Date('2026-01-01T00:00:00Z'),
+        request: request(),
+        ranking: rank(request(), situation(snapshot(warmNode('n1')))),
+        snapshotVersion: 1,
+        concurrency: 1,
+      });
+      for (const watcher of insight.watchers)
+        watcher.ended?.(decision, 'n1', anOutcome({ address: address(1) }));
+    };
+    end('d1');
+    path = undefined;
+    end('d2');
+    expect(insight.recording()).toBeUndefined();
+    path = files[1];
+    end('d3');
     await insight.close();
-    const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
-    expect(lines.map(parseRecordedLine)).toMatchObject([{ id: 'd1', node: 'n1', end: 'complete' }]);
-    expect(insight.recording()).toEqual({ written: 1, dropped: 0 });
-    expect(anInsight(new FakeClock()).recording()).toBeUndefined();
+    const linesOf = async (file: string) =>
+      (await readFile(file, 'utf8')).trimEnd().split('\n').map(parseRecordedLine);
+    expect(await linesOf(files[0])).toMatchObject([{ id: 'd1', node: 'n1', end: 'complete' }]);
+    expect(await linesOf(files[1])).toMatchObject([{ id: 'd3' }]);
+    expect(insight.recording()).toEqual({ written: 2, dropped: 0 });
   });
 });
