@@ -18,7 +18,7 @@ const BEGAN_THEN = [0.85, 1.25] as const;
 /** Guessed waits in a row that count as one. A slot that is wrongly given up costs more than a wait inside the node. */
 const DOUBTS = { beyond: 3, within: 12 };
 /** Ends are heard of a little late, each by another delay. */
-const HEARD_LATE_MS = 50;
+const HEARD_LATE_MS = 20;
 const FIRST_PAUSE_MS = 30_000;
 const LONGEST_PAUSE_MS = 30 * 60_000;
 
