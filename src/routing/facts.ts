@@ -49,12 +49,17 @@ export function factsOf(question: Question, node: NodeView): Facts {
     onNode,
     onModel,
     ...(onNode > onModel ? othersOn(node, key, onNode - onModel, inflight) : NO_OTHERS),
-    admitted: Math.max(1, Math.floor((service.slots + service.queued) * node.admission)),
+    admitted: admittedOn(node, service),
     service,
     cachedBytes,
     isStuck: stuck === 'stuck',
     isHalfOpen: stuck === 'half_open',
   };
+}
+
+/** A node that is being eased back in gets nothing into its own queue. */
+function admittedOn({ admission }: NodeView, { slots, queued }: Service): number {
+  return Math.max(1, Math.floor(admission < 1 ? slots * admission : slots + queued));
 }
 
 /** Slots that are free for the request right now; 0 or less: none. */
