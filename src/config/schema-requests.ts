@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
-import { modelKey } from '../request/model-name.ts';
+import { isCloudModel, modelKey } from '../request/model-name.ts';
 import { SHADOW_POLICIES } from '../routing/rivals/names.ts';
 import { REQUEST_CLASSES } from '../waiting/types.ts';
 import { duration } from './duration.ts';
@@ -71,6 +71,10 @@ export const decisionsKeys = {
 };
 const modelName = z
   .string('expected the name of a model')
+  .refine((name) => !isCloudModel(name), {
+    error: 'is a cloud model: requests for those are refused, as their data would leave the fleet',
+    abort: true,
+  })
   .refine((name) => modelKey(name) !== undefined, 'is no name of a model');
 
 /** Names that clients may ask for, and the models that serve them, best first. */

@@ -40,7 +40,7 @@ function trimSpaces(text: string): string {
 }
 
 /** Ollama's rule: the part after the last colon, trimmed and folded, is `cloud` or a tag that ends in `-cloud`. */
-function isCloudModel(name: string): boolean {
+export function isCloudModel(name: string): boolean {
   const colon = name.lastIndexOf(':');
   if (colon < 0 || name.length > MAX_MODEL_NAME_BYTES) return false;
   const suffix = name

@@ -122,7 +122,10 @@ describe('models', () => {
     ['{ a: 5 }', 'models.a: expected a model or a list of models, best first, got 5'],
     ['{ a: "not a name" }', 'models.a.0: is no name of a model'],
     ['{ "x/y/": b }', 'models."x/y/": is no name of a model'],
-    ['{ a: "gpt:cloud" }', 'models.a.0: is no name of a model'],
+    [
+      '{ a: "gpt:cloud" }',
+      'models.a.0: is a cloud model: requests for those are refused, as their data would leave the fleet',
+    ],
   ])('refuses %s', async (section, want) => {
     const lines = await problemsOf(parse(`models: ${section}`));
     expect(lines.map((line) => line.replace(/^\S+ /, ''))).toEqual([want]);
