@@ -141,8 +141,9 @@ function struck(health: Health, blame: 'dead' | 'shaky', params: HealthParams, n
 function readmitted(health: Health, params: HealthParams, now: number): Health {
   if (health.status === 'ready' || !isOver(health, params, now)) return health;
   const ready = enter(health, 'ready', now);
-  // What made it down was judged by its time down and is tried by slow start: the rate would shut it out far longer.
-  return health.status === 'down' ? { ...ready, failureRate: 0 } : ready;
+  // What made it down was judged by its time down and is tried by slow start: the rate would shut it out far longer, and so would
+  // the answers of its models that broke off as it died.
+  return health.status === 'down' ? { ...ready, failureRate: 0, stuckModels: new Map() } : ready;
 }
 
 function isOver(health: Health, params: HealthParams, now: number): boolean {

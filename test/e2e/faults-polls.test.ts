@@ -68,8 +68,8 @@ describeReal(await realEnvoy(), 'nodes that come and go', () => {
       config: { health: { readmitAfter: '500ms', slowStart: '3s' } },
     });
     const node = arena.fleet.node('n1');
-    // 250 ms each at 36 per second: nine at once, of twelve slots without it.
-    const load = new Load(arena.url, { perSecond: 36, body: small(MODEL, 100) });
+    // 500 ms each at 36 per second: 18 at once, of twelve slots without it. Some wait, or it would be left alone at first.
+    const load = new Load(arena.url, { perSecond: 36, body: small(MODEL, 200) });
     await pause(1_500);
     node.kill();
     await arena.waitForStatus('n1', ['down']);

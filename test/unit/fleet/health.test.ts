@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { readmissionMs } from '../../../src/fleet/health.ts';
 import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import type { FailureReason } from '../../../src/fleet/types.ts';
-import { NodeLife } from './builders.ts';
+import { NodeLife, resident } from './builders.ts';
 
 const REASONS: FailureReason[] = [
   'refused',
@@ -315,4 +315,17 @@ describe('whatever happens', () => {
       }),
     );
   });
+});
+
+it('a node that comes back is not left alone by the model whose answers broke off as it died', () => {
+  const node = new NodeLife().polled(resident('m:latest')).served({}, 'm:latest');
+  const failed = (reason: 'truncated' | 'refused') =>
+    node.see({ kind: 'attempt_failed', model: 'm:latest', reason, retryAfterMs: undefined });
+  for (let i = 0; i < 4; i += 1) failed('truncated');
+  for (let i = 0; i < 2; i += 1) failed('refused');
+  expect(node.record.health.status).toBe('down');
+  expect(node.record.health.stuckModels.size).toBe(1);
+  for (let i = 0; i < 60; i += 1) node.wait(1_000).polled(resident('m:latest'));
+  expect(node.record.health.status).toBe('ready');
+  expect(node.record.health.stuckModels.size).toBe(0);
 });
