@@ -25,7 +25,7 @@ export const DEFAULT_REWRITES: RewritePolicy = {
   numCtxBuckets: [],
   numCtxMax: undefined,
   keepAliveMin: undefined,
-  keepAliveMax: undefined,
+  keepAliveMax: 86_400,
   unload: 'privileged',
   runnerOptions: 'pass',
   preloadsPerMinute: 30,

@@ -41,10 +41,18 @@ class Followed {
       ids.map((id) => spec(id, { slots: 1 })),
       DEFAULT_HEALTH,
     );
+    const service = { concurrency: 1, wasWarm: true, firstByteMs: 1, totalMs: 2, loadMs: 1 };
+    const unknown = {
+      promptEvalMs: undefined,
+      evalMs: undefined,
+      promptTokens: undefined,
+      completionTokens: undefined,
+    };
     for (const [i, id] of ids.entries()) {
       fleet.observe(id, { kind: 'address', address: address(i + 1), hosts: [] });
       fleet.observe(id, { kind: 'tags', models: [onDisk(MODEL)], rttMs: 1 });
       fleet.observe(id, { kind: 'resident', models: [resident(MODEL)], rttMs: 1 });
+      fleet.observe(id, { kind: 'attempt_served', model: MODEL, service: { ...service, ...unknown } });
     }
     const note: RequestWatcher = {
       chosen: ({ ranking, situation }) => {

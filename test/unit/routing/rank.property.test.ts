@@ -7,6 +7,7 @@ import { RouterError } from '../../../src/request/errors.ts';
 import { rejectReason } from '../../../src/routing/filters.ts';
 import { DEFAULT_ROUTING as P } from '../../../src/routing/params.ts';
 import { rank } from '../../../src/routing/rank.ts';
+import { serviceOf } from '../../../src/routing/service.ts';
 import type { Inflight, Ranking, Situation } from '../../../src/routing/types.ts';
 import {
   GIB,
@@ -245,17 +246,21 @@ describe('whatever else is believed', () => {
     );
   });
 
-  it('nobody begins on a node whose slots are taken, but for one trial of a further slot', () => {
+  it('nobody begins on a node whose slots are taken, but for one trial of a further slot, and short ones in its queue', () => {
     fc.assert(
       fc.property(fleet(true), load, fc.boolean(), world, (nodes, counts, isTrial, others) => {
         const tried = nodes.map((n) => ({ ...n, probeSlotsAt: isTrial ? NOW : Number.POSITIVE_INFINITY }));
         const inflight = running(counts);
         const result = tryRank(tried, inflight, 8, others);
         if (result instanceof RouterError) return;
-        for (const { id, startsNow, isWarm } of result.nodes) {
-          const slots = tried.find((n) => n.id === id)?.slots ?? 0;
-          const most = isTrial && isWarm ? slots : slots - 1;
-          if (startsNow) expect(inflight.onModel(id, MODEL)).toBeLessThanOrEqual(most);
+        for (const { id, startsNow, isWarm, cachedBytes } of result.nodes) {
+          const n = tried.find((one) => one.id === id);
+          if (n === undefined) throw new Error(`${id} is none of them`);
+          const onModel = inflight.onModel(id, MODEL);
+          const { queued } = serviceOf(request(), n, onModel, cachedBytes, P);
+          expect(queued).toBeLessThanOrEqual(4 * n.slots);
+          const most = isTrial && isWarm ? n.slots : n.slots - 1;
+          if (startsNow) expect(onModel).toBeLessThanOrEqual(n.admission < 1 ? most : most + queued);
         }
       }),
       { numRuns: 1_000 },
