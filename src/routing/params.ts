@@ -144,13 +144,13 @@ export const DEFAULT_ROUTING: RoutingParams = {
   leastLoadShare: 0.3,
   crowdShare: 1,
   leastLoadLeftShare: 0.1,
-  leastLeftShare: 0.7,
+  leastLeftShare: 1,
   overdueShare: 1,
 
   defaultServiceSeconds: 5,
   contentionShare: 1,
 
-  answerShare: 0.1,
+  answerShare: 0.07,
   crowdingShare: 0.2,
   idleReuse: 0.1,
   reuseSeconds: 200,

@@ -138,9 +138,9 @@ describe('slot wait', () => {
   });
 
   it('counts those in the line that are due before', () => {
-    const inflight = ending({ n1: { [MODEL]: [5] } });
+    const inflight = ending({ n1: { [MODEL]: [3 * HELD] } });
     const behind = cost(warmNode('n1'), inflight, request(), { waiting: { ahead: () => 2 } });
-    expect(behind.slotWait).toBeCloseTo(5 + 2 * HELD);
+    expect(behind.slotWait).toBeCloseTo(3 * HELD + 2 * HELD);
   });
 
   it('knows how long requests for the model take, once it has seen some', () => {
