@@ -1,4 +1,5 @@
 import { vramAfter } from './learn-vram.ts';
+import { sentContextsAfter } from './sent-contexts.ts';
 import type {
   LoadedBytes,
   ModelKey,
@@ -25,6 +26,7 @@ export function withResident(
     ...node,
     resident: isSame ? node.resident : byKey(models),
     loadedBytes: isSame ? node.loadedBytes : loadedBytesAfter(node.loadedBytes, models),
+    sentContexts: sentContextsAfter(node.sentContexts, models, now),
     learnt: vramAfter(node.learnt, node.resident, models, nodeTime, now),
     seenAt: { ...node.seenAt, resident: now },
     rttMs: smoothRtt(node.rttMs, rttMs),

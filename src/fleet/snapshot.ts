@@ -82,6 +82,7 @@ export function viewOf(node: NodeRecord, params: FleetParams, now: number): Node
     vramUsedBytes: vram.usedBytes,
     maxVramSeenBytes: learnt.maxVramSeenBytes,
     loadedBytes: node.loadedBytes,
+    sentContexts: node.sentContexts,
     loadBytesPerSecond: learnt.loadBytesPerSecond,
     figures: learnt.figures,
     servedAt: health.servedAt,

@@ -236,6 +236,8 @@ export interface NodeRecord {
   readonly version: string | undefined;
   /** Bytes that each model took in memory when it was last there, see `ResidentModel.sizeBytes`. */
   readonly loadedBytes?: LoadedBytes | undefined;
+  /** Contexts that requests were sent with since the polls told the last ones. */
+  readonly sentContexts?: SentContexts | undefined;
   /** When each poll last succeeded, monotonic ms. */
   readonly seenAt: { readonly resident?: number; readonly tags?: number; readonly version?: number };
   /** Smoothed round trip of polls; undefined before the first. */
@@ -287,6 +289,8 @@ export interface StuckModel {
 
 /** By model. */
 export type LoadedBytes = ReadonlyMap<ModelKey, number>;
+/** `num_ctx` of the last request for each model, and when it was sent, monotonic ms. */
+export type SentContexts = ReadonlyMap<ModelKey, { readonly numCtx: number; readonly at: number }>;
 
 /** Behaviour learnt from traffic. */
 export interface Learnt {
@@ -371,6 +375,7 @@ export interface NodeView {
   readonly maxVramSeenBytes: number;
   /** Bytes that each model took in memory here when it was last loaded. */
   readonly loadedBytes?: LoadedBytes | undefined;
+  readonly sentContexts?: SentContexts | undefined;
   readonly loadBytesPerSecond: number | undefined;
   readonly figures: FiguresByModel;
   readonly probeSlotsAt: number;

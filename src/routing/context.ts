@@ -37,7 +37,7 @@ const RELOADS: ContextChoice = { numCtx: undefined, reloads: true, saves: false 
  */
 export function contextOn(
   request: RouteRequest,
-  resident: ResidentModel | undefined,
+  resident: Pick<ResidentModel, 'contextLength'> | undefined,
   policy: RewritePolicy,
   known: ContextFacts = NOTHING_KNOWN,
 ): ContextChoice {

@@ -62,7 +62,9 @@ export function contextOnNode(
   node: NodeView,
   policy: RewritePolicy,
 ): ContextChoice {
-  return contextOn(request, node.warm.get(target.key), policy, {
+  const sent = node.sentContexts?.get(target.key);
+  const loaded = sent === undefined ? node.warm.get(target.key) : { contextLength: sent.numCtx };
+  return contextOn(request, loaded, policy, {
     defaultContext: node.figures.get(figuresKey(target.key, undefined))?.defaultContext,
     trainedContext: node.models.get(target.key)?.trainedContext,
     version: node.version,

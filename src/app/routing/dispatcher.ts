@@ -1,3 +1,4 @@
+import { withSentContext } from '../../fleet/sent-contexts.ts';
 import type { BodyEdit, RouteRequest } from '../../request/types.ts';
 import { perTryTimeoutMs } from '../../routing/per-try.ts';
 import type { Ranking } from '../../routing/types.ts';
@@ -37,6 +38,7 @@ export class Dispatcher {
     const { snapshot, params, now } = situation;
     const model = leasedModel(request);
     const edits = this.#edits(asked, choice, caller);
+    this.#noteContext(choice, edits);
     const attempts = guard?.attemptsLeft(asked.fingerprint, now) ?? Number.POSITIVE_INFINITY;
     const ranking = shortened(choice.ranking, attempts);
     for (const watcher of this.#deps.watchers ?? [])
@@ -77,6 +79,16 @@ export class Dispatcher {
     if (rewriting === undefined || node === undefined)
       return target.key === asked.model.key ? NO_EDITS : [{ field: 'model', to: target.raw }];
     return rewriting.edits(asked, target, node, caller);
+  }
+
+  /** The next request for the model should be sent with the context that this one brings about. */
+  #noteContext({ request, best, situation }: Choice, edits: readonly BodyEdit[]): void {
+    const { endpoint, model, numCtx } = request;
+    if (endpoint.family !== 'ollama' || endpoint.operation === 'show') return;
+    const edit = edits.find((each) => each.field === 'num_ctx');
+    const sent = edit?.field === 'num_ctx' ? edit.to : numCtx;
+    if (sent === undefined) return;
+    this.#deps.fleet.restore(best.id, (node) => withSentContext(node, model.key, sent, situation.now));
   }
 
   #log(decision: Decision): void {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { SlotClaims } from '../../../../src/app/routing/claims.ts';
 import type { LineOutcome } from '../../../../src/app/telemetry-port.ts';
+import { DEFAULT_REWRITES } from '../../../../src/routing/rewrite-policy.ts';
+import { contextOnNode } from '../../../../src/routing/rewrites.ts';
 import { DEFAULT_LINE } from '../../../../src/waiting/policy.ts';
 import { onDisk, resident } from '../../fleet/builders.ts';
 import { MODEL, request } from '../../routing/builders.ts';
@@ -42,6 +44,23 @@ describe('a request that no node can begin now', () => {
     first.placed?.finish();
     const decision = bench.decisions.find(second.decision?.id ?? '');
     expect(decision).toMatchObject({ waitedMs: 1_500, waitedFor: 'slots_busy' });
+  });
+
+  it('is sent with the context that the one before it has brought about, whatever the last poll said', async () => {
+    const bench = oneSlot();
+    const small = resident(MODEL, { contextLength: 4096 });
+    bench.fleet.observe('n1', { kind: 'resident', models: [small], rttMs: 1 });
+    const larger = bench.place(request({ numCtx: 8192 }));
+    // Ollama lists no model while it is being loaded.
+    bench.fleet.observe('n1', { kind: 'resident', models: [], rttMs: 1 });
+    larger.placed?.finish();
+    const node = bench.fleet.snapshot().byId.get('n1');
+    if (node === undefined) throw new Error('n1 is gone');
+    const asked = request({ numCtx: 2048 });
+    expect(contextOnNode(asked, asked.model, node, DEFAULT_REWRITES)).toMatchObject({
+      numCtx: 8192,
+      reloads: false,
+    });
   });
 
   it('is sent at once where its caller does not wait', () => {
