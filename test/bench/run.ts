@@ -107,10 +107,13 @@ async function compare(
     ],
     barePort,
   );
-  const ours = await startWarmpath({
-    nodes: nodes.map(({ host, port }, i) => ({ name: `n${i + 1}`, url: `http://${host}:${port}` })),
-    config: { envoy: { concurrency: 1 } },
-  });
+  // The mock nodes answer any number of requests at once: nothing shall wait for a slot.
+  const open = nodes.map(({ host, port }, i) => ({
+    name: `n${i + 1}`,
+    url: `http://${host}:${port}`,
+    slots: 4_096,
+  }));
+  const ours = await startWarmpath({ nodes: [], config: { nodes: open, envoy: { concurrency: 1 } } });
   ended.push(() => ours.stop());
   const contenders = {
     bare: { url: `http://127.0.0.1:${barePort}`, envoy: bare.pid, node: undefined },
