@@ -1,19 +1,10 @@
 import { z } from 'zod';
-import type { PickReason, RejectReason } from '../routing/types.ts';
+import { PICK_REASONS } from '../app/pick-reasons.ts';
+import type { RejectReason } from '../routing/types.ts';
 import type { ExplanationReport } from './explain-report.ts';
 import { slotsFigure, vramFigure } from './gpu-report.ts';
 
-// Records rather than lists: a reason that is missing here does not compile.
-const pickReasons: { [Reason in PickReason]: Reason } = {
-  warm_idle: 'warm_idle',
-  warm_busy: 'warm_busy',
-  loading: 'loading',
-  loads_beside: 'loads_beside',
-  loads_evicting: 'loads_evicting',
-  loads_unknown: 'loads_unknown',
-  any: 'any',
-  last_resort: 'last_resort',
-};
+// A record rather than a list: a reason that is missing here does not compile.
 const rejectReasons: { [Reason in RejectReason]: Reason } = {
   model_unknown: 'model_unknown',
   down: 'down',
@@ -40,7 +31,7 @@ const ranked = z.object({
   completionSeconds: z.number(),
   heldSeconds: z.number(),
   terms,
-  reason: z.enum(pickReasons),
+  reason: z.enum(PICK_REASONS),
   isWarm: z.boolean(),
   startsNow: z.boolean(),
   cachedBytes: z.number(),

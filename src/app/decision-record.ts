@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import type { PickReason } from '../routing/types.ts';
 import { REQUEST_CLASSES } from '../waiting/types.ts';
+import { PICK_REASONS } from './pick-reasons.ts';
 import type { OutcomeEnd } from './types.ts';
 
-// Records rather than lists: a word that is missing here does not compile.
+// A record rather than a list: a word that is missing here does not compile.
 const ends: { [End in OutcomeEnd]: End } = {
   complete: 'complete',
   client_gone: 'client_gone',
@@ -11,16 +11,6 @@ const ends: { [End in OutcomeEnd]: End } = {
   in_band_error: 'in_band_error',
   failed: 'failed',
   refused: 'refused',
-};
-const pickReasons: { [Reason in PickReason]: Reason } = {
-  warm_idle: 'warm_idle',
-  warm_busy: 'warm_busy',
-  loading: 'loading',
-  loads_beside: 'loads_beside',
-  loads_evicting: 'loads_evicting',
-  loads_unknown: 'loads_unknown',
-  any: 'any',
-  last_resort: 'last_resort',
 };
 
 const name = z.string().max(1_024);
@@ -62,7 +52,7 @@ export const recordedRequestSchema = z.object({
   /** The node that answered, else the last one tried; of requests that were never placed there is none. */
   node: name.optional(),
   /** Why the first node stood first. */
-  reason: z.enum(pickReasons).optional(),
+  reason: z.enum(PICK_REASONS).optional(),
   /** From the decision on, of the node named. */
   predictedFirstTokenMs: ms.optional(),
   predictedCompletionMs: ms.optional(),

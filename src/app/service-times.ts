@@ -4,6 +4,7 @@ import { isStreamed } from '../routing/per-try.ts';
 import { afterFirstEnd, servedBeside } from './company.ts';
 import type { Decision, DecisionLog } from './decision-log.ts';
 import type { Clock } from './ports.ts';
+import { sentContext } from './sent-context.ts';
 import type { Outcome } from './types.ts';
 
 export interface ServiceSources {
@@ -39,7 +40,7 @@ export function serviceTimes(
   const find = (id: string) => decisions.find(id);
   return {
     isWork,
-    numCtx: sentContext(decision),
+    numCtx: sentContext(request.numCtx, decision.edits),
     promptBytes: request.promptBytes,
     cachedBytes: ranked?.cachedBytes,
     prefixes: request.prefixes,
@@ -58,10 +59,4 @@ export function serviceTimes(
     promptTokens: usage.promptTokens,
     completionTokens: usage.completionTokens,
   };
-}
-
-/** The context as it went out. */
-function sentContext({ request, edits }: Decision): number | undefined {
-  for (const edit of edits) if (edit.field === 'num_ctx') return edit.to;
-  return request.numCtx;
 }

@@ -5,6 +5,7 @@ import { type Answer, connectRaw, post, type RawConnection, rawRequest } from '.
 import { describeReal } from '../support/require-real.ts';
 import { pause, waitFor } from '../support/wait-for.ts';
 import { type Arena, closeArenas, GENERATE, MODEL, startArena } from './faults/arena.ts';
+import { mostAtOnce } from './faults/most-at-once.ts';
 
 const occupants: RawConnection[] = [];
 const BODY = { model: MODEL, prompt: 'hello', stream: true };
@@ -198,20 +199,3 @@ describeReal(await realEnvoy(), 'the waiting line', () => {
     expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
   });
 });
-
-function mostAtOnce(
-  requests: readonly { readonly startedAt: number; readonly endedAt: number | undefined }[],
-): number {
-  const events = requests.flatMap(({ startedAt, endedAt }) => [
-    { at: startedAt, by: 1 },
-    { at: endedAt ?? Number.POSITIVE_INFINITY, by: -1 },
-  ]);
-  events.sort((a, b) => a.at - b.at || a.by - b.by);
-  let running = 0;
-  let most = 0;
-  for (const { by } of events) {
-    running += by;
-    most = Math.max(most, running);
-  }
-  return most;
-}

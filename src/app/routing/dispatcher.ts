@@ -5,6 +5,7 @@ import type { Ranking } from '../../routing/types.ts';
 import type { Caller, WaitReason } from '../../waiting/types.ts';
 import { companyOf } from '../company.ts';
 import { Decision } from '../decision-log.ts';
+import { sentContext } from '../sent-context.ts';
 import type { RouteDecision } from '../types.ts';
 import type { Choice } from './chooser.ts';
 import type { RouterDependencies } from './dependencies.ts';
@@ -85,8 +86,7 @@ export class Dispatcher {
   #noteContext({ request, best, situation }: Choice, edits: readonly BodyEdit[]): void {
     const { endpoint, model, numCtx } = request;
     if (endpoint.family !== 'ollama' || endpoint.operation === 'show') return;
-    const edit = edits.find((each) => each.field === 'num_ctx');
-    const sent = edit?.field === 'num_ctx' ? edit.to : numCtx;
+    const sent = sentContext(numCtx, edits);
     if (sent === undefined) return;
     this.#deps.fleet.restore(best.id, (node) => withSentContext(node, model.key, sent, situation.now));
   }

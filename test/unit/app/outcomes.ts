@@ -1,9 +1,19 @@
-import type { Outcome } from '../../../src/app/types.ts';
+import type { Outcome, Usage } from '../../../src/app/types.ts';
 
 /** Address of the node with that number. */
 export function address(index: number): string {
   return `10.0.0.${index}:11434`;
 }
+
+export const NO_USAGE: Usage = {
+  promptTokens: undefined,
+  completionTokens: undefined,
+  totalMs: undefined,
+  loadMs: undefined,
+  promptEvalMs: undefined,
+  evalMs: undefined,
+  sawError: false,
+};
 
 /** A complete answer of 200 from the first node, unless told otherwise. */
 export function anOutcome(fields: Partial<Outcome> = {}): Outcome {
@@ -21,15 +31,7 @@ export function anOutcome(fields: Partial<Outcome> = {}): Outcome {
     requestBytes: 300,
     responseBytes: 2_000,
     end: 'complete',
-    usage: {
-      promptTokens: undefined,
-      completionTokens: undefined,
-      totalMs: undefined,
-      loadMs: undefined,
-      promptEvalMs: undefined,
-      evalMs: undefined,
-      sawError: false,
-    },
+    usage: NO_USAGE,
     ...fields,
   };
 }

@@ -18,16 +18,9 @@ import { MemoryLog } from '../../support/memory-log.ts';
 import { RecordingTelemetry } from '../../support/recording-telemetry.ts';
 import { onDisk, spec } from '../fleet/builders.ts';
 import { MODEL, noChance } from '../routing/builders.ts';
+import { address, anOutcome, NO_USAGE } from './outcomes.ts';
 
-const NO_USAGE: Usage = {
-  promptTokens: undefined,
-  completionTokens: undefined,
-  totalMs: undefined,
-  loadMs: undefined,
-  promptEvalMs: undefined,
-  evalMs: undefined,
-  sawError: false,
-};
+export { address };
 
 const SOMEBODY: Caller = { id: '10.9.9.9', class: 'normal', maxWaitMs: 30_000, isPrivileged: false };
 
@@ -139,26 +132,6 @@ export class Workbench {
     decisionId: string | undefined,
     { usage = {}, ...fields }: Partial<Omit<Outcome, 'usage'>> & { usage?: Partial<Usage> } = {},
   ): void {
-    this.recorder.requestEnded({
-      decisionId,
-      path: '/api/chat',
-      method: 'POST',
-      status: 200,
-      details: 'via_upstream',
-      flags: [],
-      address: address(1),
-      attempts: 1,
-      firstByteMs: 120,
-      totalMs: 900,
-      requestBytes: 300,
-      responseBytes: 2_000,
-      end: 'complete',
-      ...fields,
-      usage: { ...NO_USAGE, ...usage },
-    });
+    this.recorder.requestEnded(anOutcome({ decisionId, ...fields, usage: { ...NO_USAGE, ...usage } }));
   }
-}
-
-export function address(index: number): string {
-  return `10.0.0.${index}:11434`;
 }
