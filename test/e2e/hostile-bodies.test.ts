@@ -119,10 +119,11 @@ const BODIES: readonly Case[] = [
     ...forwarded(
       'B35',
       'an absurd context',
-      chat('"alpha"', ',"options":{"num_ctx":1000000000,"num_gpu":-5}'),
+      // A model of its own: later requests for the same one would be made to join this context.
+      chat('"beta"', ',"options":{"num_ctx":1000000000,"num_gpu":-5}'),
     ),
     // What the model was trained for, to which Ollama would cut it down.
-    arrives: chat('"alpha"', ',"options":{"num_ctx":131072,"num_gpu":-5}'),
+    arrives: chat('"beta"', ',"options":{"num_ctx":131072,"num_gpu":-5}'),
   },
   ...['"alpha:cloud"', '"alpha:7b-cloud"', '"alpha:CLOUD"', '"alpha:cloud "'].map((name) => ({
     ...refused('B38', `the model ${name}`, chat(name), 'not_allowed'),

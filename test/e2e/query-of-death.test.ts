@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
+import { explanationSchema } from '../../src/api/explain-schema.ts';
 import { realEnvoy } from '../support/envoy.ts';
-import { post } from '../support/http-client.ts';
+import { post, send } from '../support/http-client.ts';
 import { describeReal } from '../support/require-real.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type Arena, closeArenas, MODEL, startArena } from './faults/arena.ts';
@@ -19,8 +20,15 @@ async function tenNodes(): Promise<Arena> {
   for (const node of arena.fleet.nodes) node.addFault({ kind: 'query_of_death', word: WORD, downMs: 200 });
   // Nodes that have never answered anything are not trusted yet, and a list that starts with such nodes is longer.
   await untilAllHaveServed(arena);
+  await waitFor('a list of two', async () => (await listed(arena)) === 2);
   await arena.countFromHere();
   return arena;
+}
+
+/** How many nodes the next request would be given. Answers become known, and polls fresh, a little later than the client's answer. */
+async function listed(arena: Arena): Promise<number> {
+  const answer = await send(`${arena.warmpath.adminUrl}/explain?model=${MODEL}`);
+  return explanationSchema.parse(answer.json()).ranking.nodes.length;
 }
 
 async function untilAllHaveServed(arena: Arena): Promise<void> {
