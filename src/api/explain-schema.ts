@@ -11,6 +11,7 @@ const rejectReasons: { [Reason in RejectReason]: Reason } = {
   draining: 'draining',
   no_address: 'no_address',
   stuck: 'stuck',
+  not_allowed: 'not_allowed',
   list_full: 'list_full',
 };
 

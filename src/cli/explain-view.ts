@@ -22,6 +22,7 @@ const REJECTED: Record<RejectReason, string> = {
   draining: 'draining',
   no_address: 'its name does not resolve',
   stuck: 'this model hangs there',
+  not_allowed: 'the proxy allows other nodes only',
   list_full: 'not needed, the list is full',
 };
 

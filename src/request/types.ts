@@ -52,6 +52,8 @@ export interface RouteRequest {
    * too: the next request of the conversation begins with all of it. At most 16: the first two and the longest.
    */
   readonly prefixes: readonly PromptPrefix[];
+  /** Where the proxy allows no other nodes: their addresses, `ip:port`, or `ip` for every port there. Not empty; not the body's word. */
+  readonly among?: ReadonlySet<string> | undefined;
 }
 
 /** How long the client wants the model to stay in memory after the answer: seconds, negative for ever. */

@@ -1,6 +1,7 @@
 import { stuckState } from '../fleet/stuck.ts';
 import type { Candidates, FleetSnapshot, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
+import { hostOf } from './host-of.ts';
 import type { Inflight, RejectReason } from './types.ts';
 
 /** Why a node must not take the request now; undefined: it may. That it knows the model is not asked here. */
@@ -10,6 +11,7 @@ export function rejectReason(
   inflight: Inflight,
   now: number,
 ): RejectReason | undefined {
+  if (request.among !== undefined && !isAmong(request.among, node.address)) return 'not_allowed';
   if (node.status === 'draining') return 'draining';
   if (node.address === undefined) return 'no_address';
   if (node.status === 'down') return 'down';
@@ -20,6 +22,11 @@ export function rejectReason(
   if (state === 'fine') return undefined;
   const mayProbe = state === 'half_open' && inflight.onModel(node.id, key) === 0;
   return mayProbe ? undefined : 'stuck';
+}
+
+function isAmong(among: ReadonlySet<string>, address: string | undefined): boolean {
+  if (address === undefined) return false;
+  return among.has(address) || among.has(hostOf(address));
 }
 
 /** Better than a refusal: a node that was down may be back, a stuck model may work again. */

@@ -1,4 +1,5 @@
 import type { Entry } from './cost.ts';
+import { hostOf } from './host-of.ts';
 import type { Question } from './question.ts';
 import { isTrusted } from './terms/trust.ts';
 
@@ -13,16 +14,11 @@ export function lengthOf(best: readonly Entry[], { params, now }: Question): num
   const [first, second] = best;
   if (first === undefined || second === undefined) return best.length;
   const areSure = isTrusted(first.facts, params, now) && isTrusted(second.facts, params, now);
-  return areSure && !isOneMachine(first, second) ? SURE_NODES : best.length;
+  return areSure && !isOneMachine(first, second) ? Math.max(SURE_NODES, params.minAttempts) : best.length;
 }
 
 /** Nodes of one other machine fail together when it does. On ours they do not: if it fails, nobody is left to ask. */
 function isOneMachine(first: Entry, second: Entry): boolean {
-  const host = hostOf(first);
-  return host === hostOf(second) && !host.startsWith('127.') && host !== '[::1]';
-}
-
-function hostOf({ facts }: Entry): string {
-  const { address = '' } = facts.node;
-  return address.slice(0, Math.max(0, address.lastIndexOf(':')));
+  const host = hostOf(first.facts.node.address ?? '');
+  return host === hostOf(second.facts.node.address ?? '') && !host.startsWith('127.') && host !== '[::1]';
 }

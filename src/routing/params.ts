@@ -7,6 +7,8 @@ import { DEFAULT_REWRITES, type RewritePolicy } from './rewrite-policy.ts';
 export interface RoutingParams {
   /** Nodes that one request may try, the first included. */
   readonly maxAttempts: number;
+  /** Nodes that the list has at least, where there are as many: a proxy whose number of retries cannot be set walks off a shorter one. */
+  readonly minAttempts: number;
   /** Up to so many nodes with the model in memory, a decision looks at all of them; beyond, chance chooses some. */
   readonly maxWarmNodes: number;
   /** The same for nodes that know the model. */
@@ -126,6 +128,7 @@ export interface RoutingParams {
 
 export const DEFAULT_ROUTING: RoutingParams = {
   maxAttempts: 3,
+  minAttempts: 1,
   maxWarmNodes: 256,
   maxColdNodes: 256,
   sampledNodes: 80,

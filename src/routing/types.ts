@@ -100,7 +100,14 @@ export interface RankedNode {
 }
 
 /** Why a node was left out. */
-export type RejectReason = 'model_unknown' | 'down' | 'draining' | 'no_address' | 'stuck' | 'list_full';
+export type RejectReason =
+  | 'model_unknown'
+  | 'down'
+  | 'draining'
+  | 'no_address'
+  | 'stuck'
+  | 'not_allowed' // the proxy allows other nodes only
+  | 'list_full';
 
 /** The ranked list that Envoy walks, best first, with what explains it. */
 export interface Ranking {

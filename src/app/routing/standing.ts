@@ -77,7 +77,7 @@ export function mayBegin({ place }: Standing, { best, situation }: Choice): bool
 
 /** Requests that any slot suits equally: the same models, the same demands. */
 export function groupOf(asked: RouteRequest): string {
-  const { model, endpoint, numCtx, images, wantsTools, fallbackModels, runnerOptions } = asked;
+  const { model, endpoint, numCtx, images, wantsTools, fallbackModels, runnerOptions, among } = asked;
   const fallbacks = fallbackModels.map(({ key }) => key).join(',');
   return [
     model.key,
@@ -88,5 +88,6 @@ export function groupOf(asked: RouteRequest): string {
     wantsTools ? 't' : '',
     fallbacks,
     runnerOptions.join(','),
+    among === undefined ? '' : [...among].sort().join(','),
   ].join('\n');
 }

@@ -4,7 +4,10 @@
 /* eslint-disable */
 import type { Duration } from "../../../../google/protobuf/duration.ts";
 import type { HeaderMap, HeaderValueOption, Metadata } from "../../../config/core/v3/base.ts";
-import type { ProcessingMode } from "../../../extensions/filters/http/ext_proc/v3/processing_mode.ts";
+import type {
+  ProcessingMode,
+  ProcessingMode_BodySendMode,
+} from "../../../extensions/filters/http/ext_proc/v3/processing_mode.ts";
 import type { HttpStatus } from "../../../type/v3/http_status.ts";
 
 /** One step of a request or its answer; each is answered by exactly one ProcessingResponse of the same kind. */
@@ -22,12 +25,29 @@ export interface ProcessingRequest {
     | Metadata
     | undefined;
   /** Envoy attributes asked for in the filter's configuration, by filter name. */
-  attributes?: { [key: string]: { [key: string]: unknown } | undefined } | undefined;
+  attributes?:
+    | { [key: string]: { [key: string]: unknown } | undefined }
+    | undefined;
+  /** Only for observation: nobody waits for an answer, and none is heeded. */
+  observability_mode?:
+    | boolean
+    | undefined;
+  /** How the filter is configured; with the stream's first message only, and not from every Envoy. */
+  protocol_config?: ProtocolConfiguration | undefined;
 }
 
 export interface ProcessingRequest_AttributesEntry {
   key: string;
   value?: { [key: string]: unknown } | undefined;
+}
+
+export interface ProtocolConfiguration {
+  request_body_mode?: ProcessingMode_BodySendMode | undefined;
+  response_body_mode?:
+    | ProcessingMode_BodySendMode
+    | undefined;
+  /** Bodies come before the answer to their headers was heard; STREAMED modes only. */
+  send_body_without_waiting_for_header_response?: boolean | undefined;
 }
 
 export interface ProcessingResponse {
@@ -119,5 +139,15 @@ export interface HeaderMutation {
 
 export interface BodyMutation {
   body?: Uint8Array | undefined;
-  clear_body?: boolean | undefined;
+  clear_body?:
+    | boolean
+    | undefined;
+  /** The only one that FULL_DUPLEX_STREAMED allows, and allowed nowhere else. */
+  streamed_response?: StreamedBodyResponse | undefined;
+}
+
+/** A piece of the body as it goes on. Pieces need not be those that came. */
+export interface StreamedBodyResponse {
+  body?: Uint8Array | undefined;
+  end_of_stream?: boolean | undefined;
 }

@@ -32,6 +32,10 @@ export const ProcessingMode_BodySendMode = {
   /** BUFFERED - The whole body in one message; Envoy keeps its copy, so retries and failing open go on working. */
   BUFFERED: 2,
   BUFFERED_PARTIAL: 3,
+  /** FULL_DUPLEX_STREAMED - Pieces go both ways as they come; Envoy keeps none, and sends on only what it is sent back. Needs trailers SEND. */
+  FULL_DUPLEX_STREAMED: 4,
+  /** GRPC - Bodies of gRPC calls, message by message. */
+  GRPC: 5,
 } as const;
 
 export type ProcessingMode_BodySendMode = typeof ProcessingMode_BodySendMode[keyof typeof ProcessingMode_BodySendMode];
@@ -41,4 +45,6 @@ export namespace ProcessingMode_BodySendMode {
   export type STREAMED = typeof ProcessingMode_BodySendMode.STREAMED;
   export type BUFFERED = typeof ProcessingMode_BodySendMode.BUFFERED;
   export type BUFFERED_PARTIAL = typeof ProcessingMode_BodySendMode.BUFFERED_PARTIAL;
+  export type FULL_DUPLEX_STREAMED = typeof ProcessingMode_BodySendMode.FULL_DUPLEX_STREAMED;
+  export type GRPC = typeof ProcessingMode_BodySendMode.GRPC;
 }

@@ -1,0 +1,17 @@
+/**
+ * Who asks over ext_proc, and so what the answers hold. `own`: the Envoy that Warmpath configures. `epp`: any gateway that speaks the
+ * Endpoint Picker Protocol and walks a ranked list. `epp-single`: one that takes exactly one endpoint.
+ */
+export const PROFILE_NAMES = ['own', 'epp', 'epp-single'] as const;
+export type ProfileName = (typeof PROFILE_NAMES)[number];
+
+/** What is wrong with how a foreign Envoy calls us; bounded, so that it can be a metric label. */
+export type ExtProcProblem =
+  | 'request_body_not_sent' // neither the body nor a way to ask for it
+  | 'request_body_streamed' // pieces that cannot be held back until the model is known
+  | 'request_body_partial' // the beginning of a body only
+  | 'response_headers_not_sent' // what became of a request, and when it ended, stays unknown
+  | 'response_trailers_not_sent' // duplex without trailers: an answer that has some would hang
+  | 'served_endpoint_not_told' // neither metadata nor attribute says which node answered
+  | 'observed_only' // observability mode: nothing that we answer is heeded
+  | 'protocol_violation'; // messages that no Envoy sends
