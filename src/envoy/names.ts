@@ -34,6 +34,11 @@ export const METADATA = {
   /** Read by the override_host policy; only ext_proc can write it. */
   lb: 'envoy.lb',
   destination: 'x-gateway-destination-endpoint',
+  /** In the same namespace: the endpoint that answered, as the policy tells it. */
+  served: 'x-gateway-destination-endpoint-served',
+  /** A proxy's word about which endpoints are allowed at all, and the field that has it. */
+  subsetHint: 'envoy.lb.subset_hint',
+  subset: 'x-gateway-destination-endpoint-subset',
   /** `bones` from the Lua filter; blanked by ext_proc's answer. Also the namespace of endpoint metadata (`name`, `authorization`). */
   warmpath: 'warmpath',
   bones: 'bones',

@@ -21,6 +21,23 @@ export function structString(struct: unknown, name: string): string | undefined 
   return typeof text === 'string' ? text : undefined;
 }
 
+/**
+ * A field that is a string or a list: its strings, at most `most` items looked at, other kinds left out. Undefined where the
+ * Struct has no such field.
+ */
+export function structStrings(struct: unknown, name: string, most: number): readonly string[] | undefined {
+  if (!isObject(struct) || !isObject(struct.fields) || !Object.hasOwn(struct.fields, name)) return undefined;
+  const value = struct.fields[name];
+  if (!isObject(value)) return [];
+  if (typeof value.stringValue === 'string') return [value.stringValue];
+  const values = isObject(value.listValue) ? value.listValue.values : undefined;
+  if (!Array.isArray(values)) return [];
+  const out: string[] = [];
+  for (const item of values.slice(0, most))
+    if (isObject(item) && typeof item.stringValue === 'string') out.push(item.stringValue);
+  return out;
+}
+
 /** Strings and nested objects of strings → Struct. */
 export interface Fields {
   readonly [name: string]: string | Fields;
