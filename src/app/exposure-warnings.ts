@@ -1,10 +1,11 @@
 import type { Config } from '../config/config.ts';
 import { isLoopbackHost } from './destination.ts';
 
-type Exposed = Pick<Config, 'admin' | 'adminToken' | 'grpc' | 'store' | 'agents' | 'discovery'>;
+type Exposed = Pick<Config, 'admin' | 'adminToken' | 'grpc' | 'extProc' | 'store' | 'agents' | 'discovery'>;
 
 /** What to tell the operator of what others could read or change: open interfaces, unprotected ways, much trust. */
-export function exposureWarnings({ admin, adminToken, grpc, store, agents, discovery }: Exposed): string[] {
+export function exposureWarnings(config: Exposed): string[] {
+  const { admin, adminToken, grpc, extProc, store, agents, discovery } = config;
   const warnings: string[] = [];
   if (!isLoopbackHost(admin.host)) {
     warnings.push(
@@ -15,7 +16,11 @@ export function exposureWarnings({ admin, adminToken, grpc, store, agents, disco
   }
   if (grpc?.kind === 'tcp' && !isLoopbackHost(grpc.host)) {
     warnings.push(
-      `the gRPC interface listens on ${grpc.host}: whoever reaches it reads the nodes' tokens and can feign traffic; ` +
+      `the gRPC interface listens on ${grpc.host}${extProc.tls === 'off' ? ' without TLS' : ''}: ` +
+        "whoever reaches it reads the nodes' tokens and can feign traffic" +
+        (extProc.tls === 'off'
+          ? ', whoever stands on the way reads prompts and decides where requests go; set "extProc.tls", '
+          : ' (TLS does not tell who calls); ') +
         'bind it to 127.0.0.1 or a Unix socket, or shield it so that only your Envoy reaches it',
     );
   }

@@ -10,12 +10,15 @@ const FRESH_INTERVALS = 3;
 
 /** What an operator set, over the priors that nobody sets. */
 export function routingParams(config: Config): RoutingParams {
-  const { routing, poll } = config;
+  const { routing, poll, extProc } = config;
+  const { profile, minEndpoints } = extProc;
   return {
     ...DEFAULT_ROUTING,
     // Large fleets are polled less often: each node would count as stale most of the time.
     freshMs: Math.max(DEFAULT_ROUTING.freshMs, FRESH_INTERVALS * poll.interval),
-    maxAttempts: routing.maxAttempts,
+    minAttempts: minEndpoints,
+    // A gateway that retries so often must not walk off the list's end.
+    maxAttempts: profile === 'epp-single' ? 1 : Math.max(routing.maxAttempts, minEndpoints),
     firstByteTimeoutMs: routing.firstByteTimeout,
     loadTimeoutMs: routing.loadTimeout,
     answerTimeoutMs: routing.answerTimeout,

@@ -73,7 +73,8 @@ function report(config: Config, warnings: readonly string[], paint: Paint, width
   const lines: [string, string][] = [
     ['clients', formatHostPort(config.listen)],
     ['admin', formatHostPort(config.admin)],
-    ['gRPC for Envoy', grpc.kind === 'unix' ? grpc.path : formatHostPort(grpc)],
+    ['gRPC for Envoy', `${grpc.kind === 'unix' ? grpc.path : formatHostPort(grpc)}${tlsText(config)}`],
+    ...gateway(config),
     ['state', config.stateDir],
     ...sharing(config),
     ['nodes', String(config.nodes.length)],
@@ -103,6 +104,24 @@ function sharing({ store, replicas }: Config): [string, string][] {
   const names = replicas.map((each) => (each.kind === 'unix' ? each.path : formatHostPort(each)));
   if (names.length > 0) lines.push(['other replicas', names.join(', ')]);
   return lines;
+}
+
+/** For whom ext_proc answers, where that is not our own Envoy. */
+function gateway({ extProc, routing }: Config): [string, string][] {
+  const { profile, minEndpoints, health } = extProc;
+  const lines: [string, string][] = [];
+  if (profile !== 'own') {
+    const most = Math.max(routing.maxAttempts, minEndpoints);
+    const list = profile === 'epp-single' ? 'one endpoint' : `${minEndpoints} to ${most} endpoints`;
+    lines.push(['profile', `${profile}: answers with ${list}`]);
+  }
+  if (health !== undefined) lines.push(['gRPC health', formatHostPort(health)]);
+  return lines;
+}
+
+function tlsText({ extProc: { tls, tlsCert = '' } }: Config): string {
+  if (tls === 'off') return '';
+  return tls === 'files' ? `, TLS with ${tlsCert}` : ', TLS, self-signed';
 }
 
 /** How nodes come to the fleet that the file does not name. */
@@ -138,6 +157,8 @@ function sourceText(source: Config['discovery']['sources'][number]): string {
       return 'mDNS';
     case 'kubernetes':
       return `Kubernetes ${source.namespace}/${source.selector}`;
+    case 'inferencepool':
+      return `InferencePool ${source.namespace}/${source.name}`;
   }
 }
 

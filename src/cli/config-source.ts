@@ -19,6 +19,9 @@ export function configSource(flags: RunFlags, env: LoadOptions['env']): ConfigSo
       redis: flags.redis,
       agents: flags.agents,
       discover: flags.discover,
+      profile: flags.profile,
+      grpcTls: flags.grpcTls,
+      health: flags.health,
     },
   };
 }

@@ -8,6 +8,7 @@ import { configSource } from './config-source.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 import type { RunFlags } from './options.ts';
+import { checkForOwnEnvoy } from './own-envoy.ts';
 import { displayText } from './terminal.ts';
 
 /**
@@ -15,7 +16,9 @@ import { displayText } from './terminal.ts';
  * nodes that it names is made where it is missing, because Envoy takes no bootstrap without it.
  */
 export async function runEnvoyConfig(io: Io, flags: RunFlags): Promise<ExitCode> {
-  const { config } = await loadConfig(configSource(flags, io.env));
+  const loaded = await loadConfig(configSource(flags, io.env));
+  checkForOwnEnvoy(loaded, 'envoy-config');
+  const { config } = loaded;
   const options = bootstrapOptions(config);
   try {
     await mkdir(dirname(options.lastKnownFile), { recursive: true, mode: 0o700 });

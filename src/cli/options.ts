@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { PROFILE_NAMES } from '../app/ext-proc-profile.ts';
 
 /** Flags of `up` and `serve` as typed; what they mean is the config's matter, flags win over environment and file. */
 export interface RunFlags {
@@ -16,6 +17,9 @@ export interface RunFlags {
   /** `KIND[:DETAIL]`, in order. */
   readonly discover?: readonly string[];
   readonly demo?: boolean;
+  readonly profile?: string;
+  readonly grpcTls?: string;
+  readonly health?: string;
 }
 
 /** The flags that describe a fleet: also those of `check` and `envoy-config`. */
@@ -61,9 +65,32 @@ export function addConfigOptions(command: Command): Command {
     .addOption(
       new Option(
         '--discover <kind[:detail]>',
-        'find nodes: mdns, localhost[:24000-24100], dns:NAME, file:PATH or kubernetes:SELECTOR, repeatable ' +
-          '(WARMPATH_DISCOVERY_SOURCES)',
+        'find nodes: mdns, localhost[:24000-24100], dns:NAME, file:PATH, kubernetes:SELECTOR or ' +
+          'inferencepool:[NAMESPACE/]NAME, repeatable (WARMPATH_DISCOVERY_SOURCES)',
       ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]),
+    );
+}
+
+/** For whom a control plane answers that runs without an Envoy of ours: flags of `serve` and `check`. */
+export function addGatewayOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--profile <name>',
+        "who asks: own (the Envoy that Warmpath configures), epp (another one's endpoint picker, ranked list) or " +
+          'epp-single (the same with one endpoint) (WARMPATH_EXT_PROC_PROFILE)',
+      ).choices(PROFILE_NAMES),
+    )
+    .addOption(
+      new Option(
+        '--grpc-tls <how>',
+        'off, self-signed, or files with extProc.tlsCert and tlsKey (WARMPATH_EXT_PROC_TLS)',
+      ).choices(['off', 'self-signed', 'files']),
+    )
+    .option(
+      '--health <host:port>',
+      'gRPC health without TLS on a port of its own (WARMPATH_EXT_PROC_HEALTH)',
+      nonEmpty,
     );
 }
 

@@ -9,7 +9,13 @@ import { EXIT, EXIT_HELP, type ExitCode } from './exit-code.ts';
 import { runExplain, runExplainDecision } from './explain.ts';
 import type { Io } from './io.ts';
 import { addNodesCommands } from './nodes-program.ts';
-import { addConfigOptions, addRunOptions, positiveInteger, type RunFlags } from './options.ts';
+import {
+  addConfigOptions,
+  addGatewayOptions,
+  addRunOptions,
+  positiveInteger,
+  type RunFlags,
+} from './options.ts';
 import { addSimulateCommand } from './simulate/simulate-program.ts';
 import { runStatus } from './status.ts';
 import { UsageError } from './usage-error.ts';
@@ -66,10 +72,12 @@ function createProgram(actions: ProgramActions, done: (code: ExitCode) => void):
     .description('run Envoy and the control plane side by side')
     .option('--demo', 'add three simulated nodes, to see it work without a GPU')
     .action(async (flags: RunFlags) => done(await actions.up(flags)));
-  addRunOptions(program.command('serve'))
-    .description('run the control plane only, for an Envoy that runs elsewhere')
+  addGatewayOptions(addRunOptions(program.command('serve')))
+    .description(
+      'run the control plane only, for an Envoy that runs elsewhere or as endpoint picker of a gateway',
+    )
     .action(async (flags: RunFlags) => done(await actions.serve(flags)));
-  addConfigOptions(program.command('check'))
+  addGatewayOptions(addConfigOptions(program.command('check')))
     .description('validate a configuration and say what it would run')
     .argument('[file]', 'the configuration file, as --config')
     .option('--json', 'for programs')

@@ -9,6 +9,7 @@ import { VERSION } from '../version.ts';
 import { configSource } from './config-source.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { RunFlags } from './options.ts';
+import { checkForOwnEnvoy } from './own-envoy.ts';
 import type { StopSignals } from './stop-signals.ts';
 
 /** Runs Envoy and the control plane until it is told to stop. `script` is the program's own entry. */
@@ -19,7 +20,9 @@ export async function up(flags: RunFlags, script: string, stop: StopSignals): Pr
       ...flags,
       node: [...flags.node, ...(demo?.nodes ?? []).map(({ name, url }) => `${name}=${url}`)],
     };
-    const { config } = await loadConfig(configSource(withDemo, process.env));
+    const loaded = await loadConfig(configSource(withDemo, process.env));
+    checkForOwnEnvoy(loaded, 'up');
+    const { config } = loaded;
     const { logger } = createLogger(config.log);
     await runUp(
       {

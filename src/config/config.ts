@@ -1,4 +1,5 @@
 import type { NodeSpec } from '../fleet/types.ts';
+import type { OutcomeSource } from './resolve-ext-proc.ts';
 import type { ResolvedStore } from './resolve-store.ts';
 import type { Settings } from './schema.ts';
 
@@ -11,6 +12,11 @@ export type AgentsConfig = Readonly<Omit<Settings['agents'], 'joinTokenFile'>>;
 /** Paths in it are absolute. */
 export type DiscoveryConfig = Readonly<Settings['discovery']>;
 
+/** `tlsCert` and `tlsKey` are absolute and belong together: they are there where `tls` is `files`. */
+export type ExtProcConfig = Readonly<Omit<Settings['extProc'], 'outcomes'>> & {
+  readonly outcomes: OutcomeSource;
+};
+
 /** `key` is resolved: never print it. */
 export type ClientConfig = Readonly<Omit<Settings['clients'][number], 'key' | 'keyFile'>> & {
   readonly key: string;
@@ -18,13 +24,14 @@ export type ClientConfig = Readonly<Omit<Settings['clients'][number], 'key' | 'k
 
 /** The whole configuration, valid and complete. Durations in milliseconds, sizes in bytes. */
 export type Config = Readonly<
-  Omit<Settings, 'nodes' | 'stateDir' | 'store' | 'agents' | 'clients' | 'adminTokenFile'>
+  Omit<Settings, 'nodes' | 'stateDir' | 'store' | 'agents' | 'clients' | 'extProc' | 'adminTokenFile'>
 > & {
   readonly nodes: readonly NodeSpec[];
   /** Absolute. */
   readonly stateDir: string;
   readonly store: StoreConfig;
   readonly agents: AgentsConfig;
+  readonly extProc: ExtProcConfig;
   /** Names and keys are unique. */
   readonly clients: readonly ClientConfig[];
 };

@@ -9,6 +9,7 @@ import {
   MAX_SOCKET_PATH_BYTES,
 } from './host-port.ts';
 import type { Problem } from './problem.ts';
+import { grpcOf } from './resolve-ext-proc.ts';
 import { settingsKeys } from './schema.ts';
 import { asRecord } from './section-context.ts';
 
@@ -19,6 +20,8 @@ interface PartialSettings {
   readonly grpc: GrpcAddress | undefined;
   /** Where agents report to. */
   readonly agents: HostPort | undefined;
+  /** gRPC health on a port of its own. */
+  readonly health: HostPort | undefined;
   readonly stateDir: string;
 }
 
@@ -26,20 +29,22 @@ export function readPartial(raw: Readonly<Record<string, unknown>>, stateDir: st
   return {
     listen: settingsKeys.listen.safeParse(raw.listen).data,
     admin: settingsKeys.admin.safeParse(raw.admin).data,
-    grpc: settingsKeys.grpc.safeParse(raw.grpc).data,
+    grpc: grpcOf(raw),
     agents: hostPort.safeParse(asRecord(raw.agents).listen).data,
+    health: hostPort.safeParse(asRecord(raw.extProc).health).data,
     stateDir,
   };
 }
 
 /** What we listen on, by the name of its setting. */
 export function listenersOf(partial: PartialSettings): [setting: string, listener: Listener][] {
-  const { listen, admin, grpc, agents } = partial;
+  const { listen, admin, grpc, agents, health } = partial;
   const all: [string, Listener | undefined][] = [
     ['listen', listen],
     ['admin', admin],
     ['grpc', grpc?.kind === 'tcp' ? grpc : undefined],
     ['agents.listen', agents],
+    ['extProc.health', health],
   ];
   return all.flatMap(([setting, listener]) => (listener === undefined ? [] : [[setting, listener]]));
 }

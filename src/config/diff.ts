@@ -67,6 +67,11 @@ export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet
   needsRestart.push(...changedPaths('agents', agents, next.agents));
   hot.push(...changedPaths('agents', previous.agents, agents));
 
+  const { minEndpoints, objectives } = next.extProc;
+  const extProc = { ...previous.extProc, minEndpoints, objectives };
+  needsRestart.push(...changedPaths('extProc', extProc, next.extProc));
+  hot.push(...changedPaths('extProc', previous.extProc, extProc));
+
   // Envoy was told at start how long a request may wait, and whether clients' keys are looked at.
   const allowed = Math.max(previous.waiting.maxWait, LONGEST_ASKED_WAIT_MS);
   const isLonger = next.waiting.maxWait > allowed;
@@ -85,6 +90,7 @@ export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet
     ...rest,
     ...settled,
     agents,
+    extProc,
     waiting,
     clients,
     log: { level: next.log.level, format: previous.log.format },

@@ -12,6 +12,7 @@ import { secretOf } from './read-secret.ts';
 import { GUARD_TOKEN_RULE, resolveAgents } from './resolve-agents.ts';
 import { resolveClientKeys, toClients } from './resolve-clients.ts';
 import { checkDiscovery, resolveSource } from './resolve-discovery.ts';
+import { resolveExtProc, settledExtProc } from './resolve-ext-proc.ts';
 import { expandTokens, type NodeExtras, resolveNodes } from './resolve-nodes.ts';
 import { resolveStore } from './resolve-store.ts';
 import { type Settings, settingsSchema } from './schema.ts';
@@ -70,6 +71,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   });
   const store = await resolveStore(raw.store, env, context);
   const agents = await resolveAgents(raw.agents, context);
+  const extProc = await resolveExtProc(raw, context);
   const adminToken = await secretOf(raw, [], 'adminToken', GUARD_TOKEN_RULE, context);
   const clientKeys = await resolveClientKeys(raw.clients, context);
   checkDiscovery(raw.discovery, context);
@@ -86,6 +88,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
     nodes: settings.nodes.map((node, index) => toSpec(node, nodes.extras[index])),
     store: { ...storeSettings, ...store },
     agents: { ...agentSettings, ...agents },
+    ...settledExtProc(parsed.data, extProc),
     clients: toClients(settings.clients, clientKeys),
     decisions: resolveDecisions(settings.decisions, context),
     discovery: { ...discovery, sources: discovery.sources.map((source) => resolveSource(source, context)) },

@@ -18,6 +18,9 @@ export interface ConfigFlags {
   readonly envoyPath?: string | undefined;
   readonly redis?: string | undefined;
   readonly agents?: string | undefined;
+  readonly profile?: string | undefined;
+  readonly grpcTls?: string | undefined;
+  readonly health?: string | undefined;
   /** `KIND[:DETAIL]`, one for each `--discover`. */
   readonly discover?: readonly string[] | undefined;
 }
@@ -42,6 +45,9 @@ const FLAGS: readonly [key: keyof ConfigFlags, option: string, path: Path][] = [
   ['envoyPath', '--envoy', ['envoy', 'path']],
   ['redis', '--redis', ['store', 'url']],
   ['agents', '--agents', ['agents', 'listen']],
+  ['profile', '--profile', ['extProc', 'profile']],
+  ['grpcTls', '--grpc-tls', ['extProc', 'tls']],
+  ['health', '--health', ['extProc', 'health']],
   ['discover', '--discover', ['discovery', 'sources']],
 ];
 
@@ -55,8 +61,15 @@ const NUMBERS = new Set([
   'waiting.maxRequests',
   'rewrites.numCtxMax',
   'rewrites.preloadsPerMinute',
+  'extProc.minEndpoints',
 ]);
-const BOOLEANS = new Set(['responseHeaders', 'store.tls', 'agents.allowLoopback', 'waiting.trustHeaders']);
+const BOOLEANS = new Set([
+  'responseHeaders',
+  'store.tls',
+  'agents.allowLoopback',
+  'waiting.trustHeaders',
+  'extProc.testSelection',
+]);
 /** What names a file starts where the program does, not where the configuration file lies. */
 const FILES = new Set([
   'adminTokenFile',
@@ -66,6 +79,8 @@ const FILES = new Set([
   'agents.tlsCert',
   'agents.tlsKey',
   'decisions.record',
+  'extProc.tlsCert',
+  'extProc.tlsKey',
 ]);
 /** How each entry of a list is written, separated by blanks or commas. */
 const LISTS: Readonly<Record<string, (word: string) => unknown>> = {
@@ -81,6 +96,7 @@ const LISTS: Readonly<Record<string, (word: string) => unknown>> = {
 const MAPS: Readonly<Record<string, (value: string) => unknown>> = {
   models: (value) => value.split(',').filter((model) => model !== ''),
   'waiting.classes': (value) => value,
+  'extProc.objectives': (value) => value,
 };
 const SECTIONS = [
   'poll',
@@ -95,6 +111,7 @@ const SECTIONS = [
   'waiting',
   'rewrites',
   'decisions',
+  'extProc',
 ];
 
 /** Every environment variable that is read, with the setting that it sets: WARMPATH_POLL_INTERVAL is poll.interval. */

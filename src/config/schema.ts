@@ -3,6 +3,7 @@ import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
 import { duration } from './duration.ts';
 import { grpcAddress, hostPort } from './host-port.ts';
 import { portRange } from './port-range.ts';
+import { extProcKeys } from './schema-ext-proc.ts';
 import { gpuMetricsKeys, MAX_NODES, nodeKeys, nodeSchema } from './schema-nodes.ts';
 import {
   clientKeys,
@@ -97,6 +98,10 @@ const dnsName = z
     /^(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$/,
     'expected a DNS name such as "ollama.lan"',
   );
+const kubernetesNamespace = z
+  .string('expected a namespace')
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'expected a namespace such as "default"')
+  .prefault('default');
 export const discoverySourceKeys = {
   /** YAML or JSON list of nodes, as under `nodes`; read again when it changes. */
   file: { kind: z.literal('file'), path: text('a path') },
@@ -117,13 +122,19 @@ export const discoverySourceKeys = {
   /** EndpointSlices of a service. */
   kubernetes: {
     kind: z.literal('kubernetes'),
-    namespace: z
-      .string('expected a namespace')
-      .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'expected a namespace such as "default"')
-      .prefault('default'),
+    namespace: kubernetesNamespace,
     selector: text('a label selector'),
     port: whole(1, 65_535).optional(),
     /** Undefined: the pod's own service account, else the user's kubeconfig. */
+    kubeconfig: text('a path').optional(),
+  },
+  /** Pods of an InferencePool of the Gateway API Inference Extension. */
+  inferencepool: {
+    kind: z.literal('inferencepool'),
+    namespace: kubernetesNamespace,
+    name: z
+      .string('expected the name of an InferencePool')
+      .regex(/^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/, 'expected a name such as "ollama"'),
     kubeconfig: text('a path').optional(),
   },
 };
@@ -135,6 +146,7 @@ const discoverySource = z.discriminatedUnion(
     z.strictObject(discoverySourceKeys.localhost),
     z.strictObject(discoverySourceKeys.mdns),
     z.strictObject(discoverySourceKeys.kubernetes),
+    z.strictObject(discoverySourceKeys.inferencepool),
   ],
   {
     error: ({ input }) => {
@@ -195,6 +207,7 @@ export const settingsKeys = {
   models: modelsSchema,
   clients: clientsSchema,
   decisions: section(decisionsKeys),
+  extProc: section(extProcKeys),
 };
 export const settingsSchema = z.strictObject(settingsKeys, 'expected a section of KEY: VALUE');
 export type Settings = z.output<typeof settingsSchema>;
@@ -220,6 +233,7 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['rewrites', Object.keys(rewriteKeys)],
   ['clients', Object.keys(clientKeys)],
   ['decisions', Object.keys(decisionsKeys)],
+  ['extProc', Object.keys(extProcKeys)],
   ...Object.entries(discoverySourceKeys).map(
     ([kind, keys]) => [`discovery.sources:${kind}`, Object.keys(keys)] as const,
   ),

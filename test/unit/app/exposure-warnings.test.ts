@@ -32,6 +32,20 @@ it.each(['0.0.0.0', '::', '::ffff:10.0.0.1', '192.168.1.5', 'gateway.lan', 'loca
   },
 );
 
+it('S21: TLS on the gRPC interface keeps listeners out, not callers', () => {
+  const grpc = { kind: 'tcp', host: '0.0.0.0', port: 9002 } as const;
+  expect(exposureWarnings({ grpc })).toEqual([
+    expect.stringContaining('0.0.0.0 without TLS: whoever reaches it'),
+  ]);
+  const [warning, ...others] = exposureWarnings({
+    grpc,
+    extProc: { ...defaults.extProc, tls: 'self-signed' },
+  });
+  expect(warning).toContain('TLS does not tell who calls');
+  expect(warning).not.toContain('without TLS');
+  expect(others).toEqual([]);
+});
+
 it.each([
   ['redis://127.0.0.1:6379', {}],
   ['rediss://[::1]:6379', {}],

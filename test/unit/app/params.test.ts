@@ -4,6 +4,16 @@ import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import { DEFAULT_ROUTING } from '../../../src/routing/params.ts';
 import { loadText } from '../config/load-text.ts';
 
+it.each([
+  ['profile: epp, minEndpoints: 2', 2, 3],
+  ['profile: epp, minEndpoints: 6', 6, 6],
+  ['profile: epp-single', 1, 1],
+  ['profile: own', 1, 3],
+])('with { %s } an answer names %i to %i nodes', async (fields, least, most) => {
+  const { config } = await loadText(`extProc: { ${fields} }`);
+  expect(routingParams(config)).toMatchObject({ minAttempts: least, maxAttempts: most });
+});
+
 it('what an operator sets reaches routing and health, the rest keeps its priors', async () => {
   const { config } = await loadText(`
 routing: { maxAttempts: 2, firstByteTimeout: 7s, loadTimeout: 3m, answerTimeout: 4m, defaultLoadRate: 1GiB }

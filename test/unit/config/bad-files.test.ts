@@ -64,7 +64,7 @@ describe('a bad file is refused with the place and the remedy (F86)', () => {
       name: 'the key __proto__',
       text: '__proto__:\n  listen: 127.0.0.1:1',
       want: [
-        'warmpath.yaml:1:1 __proto__: unknown key; known here: listen, admin, adminToken, adminTokenFile, grpc, stateDir, nodes, poll, health, routing, limits, responseHeaders, origins, log, envoy, store, replicas, agents, discovery, waiting, rewrites, models, clients, decisions',
+        'warmpath.yaml:1:1 __proto__: unknown key; known here: listen, admin, adminToken, adminTokenFile, grpc, stateDir, nodes, poll, health, routing, limits, responseHeaders, origins, log, envoy, store, replicas, agents, discovery, waiting, rewrites, models, clients, decisions, extProc',
       ],
     },
     {

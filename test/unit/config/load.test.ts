@@ -53,6 +53,14 @@ describe('without a file', () => {
         commandTimeout: 250,
       },
       replicas: [],
+      extProc: {
+        profile: 'own',
+        minEndpoints: 1,
+        tls: 'off',
+        testSelection: false,
+        outcomes: 'access-log',
+        objectives: {},
+      },
       agents: { maxNodes: 1_000, allowLoopback: false },
       discovery: { trust: 'token', sources: [], maxNodes: 1_000 },
       waiting: {
@@ -291,7 +299,7 @@ describe('warmpath.example.yaml', () => {
     };
     const known =
       'grpc|stateDir|path|concurrency|adminToken|url|kind|username|password|tls|listen|joinToken|sources|shadow|classes|' +
-      'numCtxMax|keepAliveMin|models|clients|record';
+      'numCtxMax|keepAliveMin|models|clients|record|health|objectives';
     const all = text
       .replace(new RegExp(`^( *)# ((?:${known}): |sources:)`, 'gm'), '$1$2')
       .replace(/^( *)# {3}- \{/gm, '$1  - {')
@@ -301,10 +309,12 @@ describe('warmpath.example.yaml', () => {
     expect(config.store).toMatchObject({ kind: 'redis', url: 'rediss://cache.lan:6379/0', password: 'open' });
     expect(config.agents.listen?.port).toBe(9_412);
     expect(config.discovery.sources.map(({ kind }) => kind).sort()).toEqual(
-      ['dns', 'file', 'kubernetes', 'localhost', 'mdns'].sort(),
+      ['dns', 'file', 'inferencepool', 'kubernetes', 'localhost', 'mdns'].sort(),
     );
     expect(config.routing.shadow).toBe('least-in-flight');
     expect(config.rewrites).toMatchObject({ numCtxMax: 65_536, keepAliveMin: 300_000 });
+    expect(config.extProc.objectives).toEqual({ chat: 'interactive', nightly: 'batch' });
+    expect(config.extProc.health?.port).toBe(9_003);
     expect(config.models['gpt-4o']).toEqual(['qwen3:32b', 'llama3.1:8b']);
     expect(config.clients.map(({ key }) => key)).toEqual(['chatchatchatchat', 'keykeykeykeykeykey']);
     // Alternatives of one another cannot all be taken in.
