@@ -4,6 +4,7 @@ import { AdminUnreachable } from './admin-client.ts';
 import { AdminAddressError, type AdminFlags, adminUrl } from './admin-url.ts';
 import { type AgentFlags, addAgentOptions } from './agent-options.ts';
 import { runCheck } from './check.ts';
+import { addDrainEnvoyCommand } from './drain-envoy.ts';
 import { runEnvoyConfig } from './envoy-config.ts';
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-code.ts';
 import { runExplain, runExplainDecision } from './explain.ts';
@@ -125,6 +126,7 @@ function createProgram(actions: ProgramActions, done: (code: ExitCode) => void):
   addConfigOptions(program.command('envoy-config'))
     .description('print the Envoy bootstrap that "up" would use')
     .action(async (flags: RunFlags) => done(await runEnvoyConfig(io, flags)));
+  addDrainEnvoyCommand(program, io, done);
   return program;
 }
 

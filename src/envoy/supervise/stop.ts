@@ -30,10 +30,18 @@ export async function stopEnvoy(child: EnvoyChild, options: StopOptions): Promis
   await exited;
 }
 
-async function drain({ admin, clock, drainMs, onEvent }: StopOptions, signal: AbortSignal): Promise<void> {
-  const deadline = clock.now() + drainMs;
+export interface DrainOptions extends Pick<StopOptions, 'admin' | 'clock' | 'drainMs' | 'onEvent'> {
+  /** Wait so long at least: until whoever sends clients here has heard that it should not. */
+  readonly delayMs?: number;
+}
+
+/** Lets clients go after their running requests; resolves when there are none, after `delayMs` and `drainMs` at the latest. */
+export async function drain(options: DrainOptions, signal: AbortSignal): Promise<void> {
+  const { admin, clock, drainMs, delayMs = 0, onEvent } = options;
   onEvent({ kind: 'draining', activeRequests: await admin.activeRequests() });
   await admin.drain();
+  if (delayMs > 0) await clock.sleep(delayMs, signal);
+  const deadline = clock.now() + drainMs;
   while (!signal.aborted && clock.now() < deadline) {
     const active = await admin.activeRequests();
     // Where Envoy does not say, there is nothing to wait for.
