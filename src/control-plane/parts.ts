@@ -3,34 +3,25 @@ import { createAdminServer } from '../api/admin-server.ts';
 import type { EnvoyInfo } from '../api/admin-source.ts';
 import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
-import { DecisionLog } from '../app/decision-log.ts';
+import { createDecisionCore, type DecisionCore } from '../app/decision-core.ts';
 import { drainingNodes } from '../app/drains/drain-causes.ts';
 import { Fleet } from '../app/fleet.ts';
 import { formatHostPort } from '../app/host-port.ts';
 import type { Log } from '../app/log.ts';
 import { fleetParams } from '../app/params.ts';
 import type { Clock, Random } from '../app/ports.ts';
-import { PromptNotes } from '../app/prompt-notes.ts';
-import { promptWatcher } from '../app/prompt-watcher.ts';
-import { OutcomeLog } from '../app/record-outcome.ts';
-import { Router } from '../app/routing/router.ts';
 import type { Config } from '../config/config.ts';
 import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
 import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
 import { ProcessorService } from '../envoy/processor/service.ts';
-import { ModelDemand } from '../fleet/demand.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
-import { NodePromptMemory } from '../fleet/prompt-memory.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
 import type { RoutingParams } from '../routing/params.ts';
-import { bodyEdits, checkPrivileges } from '../routing/rewrites.ts';
-import { targetsOf } from '../routing/targets.ts';
 import { createStore } from '../store/create.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
-import { PreloadLimit } from '../waiting/preload-limit.ts';
 import { createAdminView } from './admin-view.ts';
 import { createAgents } from './agents.ts';
 import { createDiscovery, ownListeners } from './discovery.ts';
@@ -41,9 +32,6 @@ import { lastKnownPath } from './places.ts';
 import { createPolicies } from './policies.ts';
 import { Readiness } from './readiness.ts';
 import { createSharing, type Sharing } from './sharing.ts';
-
-/** Decisions that are remembered after their end. */
-const DECISIONS_KEPT = 1000;
 
 export interface ControlPlaneOptions {
   readonly config: Config;
@@ -83,10 +71,6 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     telemetry: metrics,
   });
   const ledger = new LeaseLedger();
-  const decisions = new DecisionLog(DECISIONS_KEPT);
-  const demand = new ModelDemand();
-  const prompts = new NodePromptMemory();
-  const promptNotes = new PromptNotes(prompts, fleet, clock);
   const sharing: Sharing = createSharing({
     store,
     replica,
@@ -96,25 +80,18 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     clock,
     random,
     log,
-    recorder: () => ({
-      attemptFailed: (report) => recorder.attemptFailed(report),
-      requestEnded: (outcome) => {
-        recorder.requestEnded(outcome);
-        router.ended(outcome);
-      },
-    }),
+    recorder: () => core.recorder,
     pollIntervalMs: () => live.config().poll.interval,
     setPolling: (node, isPolling, delayMs) => watcher.setPolling(node, isPolling, delayMs),
     refreshTags: (node) => watcher.refreshTags(node),
     hasEnvoy: () => publisher.isHeard,
-    waiting: () => router.waiting,
+    waiting: () => core.router.waiting,
     onHeard: (node, observation) => {
       insight.heard(node, observation);
-      promptNotes.heard(node, observation);
-      if (observation.kind === 'attempt_served') demand.note(observation.model, clock.now());
+      core.promptNotes.heard(node, observation);
+      if (observation.kind === 'attempt_served') core.demand.note(observation.model, clock.now());
     },
   });
-  const common = { fleet, ledger, decisions, log };
   const policies = createPolicies(() => live.config());
   const insight = createInsight({
     current: () => live.config(),
@@ -123,35 +100,25 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     log,
     telemetry: metrics,
   });
-  const { guard, inputs } = insight;
-  const watchers = [...insight.watchers, promptWatcher(promptNotes)];
-  const preloads = new PreloadLimit();
-  const router = new Router({
-    ...common,
-    demand,
-    prompts,
-    telemetry: metrics,
+  const core: DecisionCore = createDecisionCore({
+    fleet,
+    ledger,
     clock,
     random,
-    params: () => live.routing(),
+    log,
     replica,
-    targets: (request, snapshot) => targetsOf(request, snapshot, policies.current().aliases),
-    rewriting: {
-      check: (request, caller) => {
-        const { rewrites } = policies.current();
-        checkPrivileges(request, caller, rewrites);
-        preloads.check(request, caller, rewrites.preloadsPerMinute, clock.now());
-      },
-      edits: (request, target, node, caller) =>
-        bodyEdits(request, target, node, caller, policies.current().rewrites),
-    },
-    line: () => policies.current().line,
-    claims: sharing.claims,
-    guard,
-    inputs,
-    watchers,
+    telemetry: metrics,
     lineTelemetry: metrics,
+    params: () => live.routing(),
+    policies: () => policies.current(),
+    claims: sharing.claims,
+    guard: insight.guard,
+    inputs: insight.inputs,
+    watchers: insight.watchers,
+    observe: (node, observation) => sharing.observe(node, observation),
+    refreshTags: (node) => watcher.refreshTags(node),
   });
+  const { router, decisions } = core;
   const watcher = new FleetWatcher({
     clock,
     random,
@@ -163,15 +130,6 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
       sharing.polled(node, observation);
     },
     isOurs: (node) => sharing.isOurs(node),
-  });
-  const recorder = new OutcomeLog({
-    ...common,
-    telemetry: metrics,
-    clock,
-    observe: (node, observation) => sharing.observe(node, observation),
-    refreshTags: (node) => watcher.refreshTags(node),
-    watchers,
-    promptNotes,
   });
   const discovery = createDiscovery({
     config,

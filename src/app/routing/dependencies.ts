@@ -50,10 +50,10 @@ export interface RouterDependencies {
   readonly guard?: BodyGuard;
   readonly rewriting?: Rewriting;
   readonly line?: () => LinePolicy;
-  readonly lineTelemetry?: LineTelemetry;
+  readonly lineTelemetry?: LineTelemetry | undefined;
   /** Undefined: no other control plane dispatches to these nodes. */
   readonly claims?: SlotClaims | undefined;
   readonly watchers?: readonly RequestWatcher[];
   /** Keeps what decisions followed from, so that they can be made again; undefined: that is not kept. */
-  readonly inputs?: DecisionInputs;
+  readonly inputs?: DecisionInputs | undefined;
 }
