@@ -6,6 +6,7 @@ import type { DecisionRecord } from '../app/types.ts';
 import type { FleetSnapshot, NodeRecord } from '../fleet/types.ts';
 import type { Inflight, Ranking } from '../routing/types.ts';
 import type { LineReport } from '../waiting/types.ts';
+import type { ExtProcStanding } from './ext-proc-shown.ts';
 import type { GuardReport } from './line-report.ts';
 import type { SharingReport } from './sharing-report.ts';
 
@@ -61,6 +62,8 @@ export interface AdminSource {
   unreadyReasons(): readonly string[];
   alarms(): readonly RaisedAlarm[];
   envoy(): EnvoyInfo | undefined;
+  /** How ext_proc is asked; absent: nobody tells. */
+  extProc?(): ExtProcStanding | undefined;
   line(): LineReport;
   /** Undefined: no second policy is asked. */
   shadow(): ShadowReport | undefined;

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { formatOrigin } from '../app/host-port.ts';
 import type { NodeRecord, NodeView, ResidentModel } from '../fleet/types.ts';
 import type { AdminSource } from './admin-source.ts';
+import { extProcShown } from './ext-proc-shown.ts';
 import { gpuReportOf, nodeFigures } from './gpu-report.ts';
 import { learntReports } from './learnt-report.ts';
 import { lineShown, shadowShown } from './line-report.ts';
@@ -41,6 +42,7 @@ function statusFrame(source: AdminSource, admin: string): StatusReport {
   const envoy = source.envoy();
   const shadow = source.shadow();
   const recording = source.recording();
+  const extProc = source.extProc?.();
   return {
     version: source.version,
     replica: source.replica,
@@ -56,6 +58,7 @@ function statusFrame(source: AdminSource, admin: string): StatusReport {
       envoy === undefined
         ? null
         : { version: envoy.version ?? null, pid: envoy.pid ?? null, restarts: envoy.restarts ?? null },
+    extProc: extProc === undefined ? null : extProcShown(extProc, source.now()),
     sharing: source.sharing(),
     snapshotVersion: snapshot.version,
     line: lineShown(source.line()),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { extProcSchema } from './ext-proc-shown.ts';
 import { gpuReport, slotsFigure, vramFigure } from './gpu-report.ts';
 import { learntSchema } from './learnt-report.ts';
 import { guardSchema, lineSchema, recordingSchema, shadowSchema } from './line-report.ts';
@@ -62,6 +63,8 @@ export const statusSchema = z.object({
   envoy: z
     .object({ version: z.string().nullable(), pid: z.number().nullable(), restarts: z.number().nullable() })
     .nullable(),
+  /** For whom ext_proc answers, and how it is asked; null: that is not known. */
+  extProc: extProcSchema.nullable().default(null),
   sharing: sharingSchema,
   snapshotVersion: z.number(),
   /** Requests that wait for a slot in this process. */

@@ -3,6 +3,8 @@ import type { ErrorCode } from '../request/errors.ts';
 import type { RewriteKind } from '../routing/rewrites.ts';
 import type { PickReason } from '../routing/types.ts';
 import type { LineReport, RequestClass } from '../waiting/types.ts';
+import type { ExtProcProblem, ProfileName } from './ext-proc-profile.ts';
+import type { StreamMode } from './ext-proc-report.ts';
 import type { ShadowTelemetry } from './shadow.ts';
 import type { OutcomeEnd } from './types.ts';
 
@@ -79,6 +81,12 @@ export interface EnvoyTelemetry {
   endpointsPushed(): void;
   /** Envoy refused a push (NACK). */
   endpointsRejected(): void;
+}
+
+/** How proxies call us over ext_proc. Calls are cheap and never throw. */
+export interface ExtProcTelemetry {
+  extProcStream(profile: ProfileName, mode: StreamMode): void;
+  extProcProblem(problem: ExtProcProblem): void;
 }
 
 /** What agents and exporters tell of the GPUs tells the metrics. Calls are cheap and never throw. */

@@ -1,4 +1,5 @@
 import type { NodeReport, StatusReport } from '../api/status-schema.ts';
+import { extProcView } from './ext-proc-view.ts';
 import { gpuTable, vramText } from './gpu-view.ts';
 import { learntTable } from './learnt-view.ts';
 import { decisionLines, lineView } from './line-view.ts';
@@ -19,7 +20,13 @@ const STATUS_STYLE: Record<NodeReport['status'], Style> = {
 
 /** The status report as people read it, lines at most `width` long; `withModels`: what was learnt of each model too. */
 export function renderStatus(report: StatusReport, paint: Paint, width: number, withModels = false): string {
-  const parts = [headline(report, paint), ...sharing(report, paint), ...alarms(report, paint), ''];
+  const parts = [
+    headline(report, paint),
+    ...sharing(report, paint),
+    ...extProcView(report, paint),
+    ...alarms(report, paint),
+    '',
+  ];
   if (report.nodes.length === 0) {
     parts.push('No nodes are configured. Name one: npm run up -- --node http://HOST:11434', '');
     return parts.join('\n');

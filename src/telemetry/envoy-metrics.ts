@@ -1,12 +1,13 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { EnvoyTelemetry } from '../app/telemetry-port.ts';
+import type { EnvoyTelemetry, ExtProcTelemetry } from '../app/telemetry-port.ts';
+import { CounterChildren } from './counter-children.ts';
 
 /** Fine where a healthy answer lies (50 µs to 1 ms), coarse towards Envoy's message timeout of 2 s. */
 const ANSWER_BUCKETS = [
   0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2,
 ];
 
-export function createEnvoyMetrics(registry: Registry): EnvoyTelemetry {
+export function createEnvoyMetrics(registry: Registry): EnvoyTelemetry & ExtProcTelemetry {
   const registers = [registry];
   const answers = new Histogram({
     name: 'warmpath_ext_proc_seconds',
@@ -19,6 +20,22 @@ export function createEnvoyMetrics(registry: Registry): EnvoyTelemetry {
     help: 'ext_proc streams open now: one per running request.',
     registers,
   });
+  const opened = new CounterChildren(
+    new Counter({
+      name: 'warmpath_ext_proc_streams_total',
+      help: 'ext_proc streams by the profile that answered and how the proxy sends request bodies.',
+      labelNames: ['profile', 'mode'],
+      registers,
+    }),
+  );
+  const problems = new CounterChildren(
+    new Counter({
+      name: 'warmpath_ext_proc_problems_total',
+      help: 'What was wrong with how a proxy called over ext_proc.',
+      labelNames: ['problem'],
+      registers,
+    }),
+  );
   const pushes = new Counter({
     name: 'warmpath_eds_pushes_total',
     help: 'Endpoint lists sent to Envoy.',
@@ -35,6 +52,8 @@ export function createEnvoyMetrics(registry: Registry): EnvoyTelemetry {
     },
     processorStreamOpened: () => streams.inc(),
     processorStreamClosed: () => streams.dec(),
+    extProcStream: (profile, mode) => opened.add(1, profile, mode),
+    extProcProblem: (problem) => problems.add(1, problem),
     endpointsPushed: () => pushes.inc(),
     endpointsRejected: () => nacks.inc(),
   };

@@ -3,6 +3,7 @@ import { Gauge, Registry } from 'prom-client';
 import type {
   DecisionTelemetry,
   EnvoyTelemetry,
+  ExtProcTelemetry,
   FleetGauges,
   GpuTelemetry,
   LineTelemetry,
@@ -39,6 +40,7 @@ export interface MetricsOptions {
 export interface Metrics
   extends Telemetry,
     EnvoyTelemetry,
+    ExtProcTelemetry,
     StoreCounters,
     GpuTelemetry,
     LineTelemetry,

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import type { ExtProcStanding } from '../../../src/api/ext-proc-shown.ts';
 import type { Outcome } from '../../../src/app/types.ts';
 import { AdminUnreachable } from '../../../src/cli/admin-client.ts';
 import { runStatus } from '../../../src/cli/status.ts';
@@ -323,4 +324,41 @@ it('shows GPUs and their machine where an agent or an exporter tells of them', a
     ].join('\n'),
   );
   expect(io.out.text).not.toContain('\u001b');
+});
+
+it('says for whom ext_proc answers, and what to change in a proxy that asks wrongly', async () => {
+  const standing: ExtProcStanding = {
+    profile: 'epp',
+    grpc: '0.0.0.0:9002',
+    tls: 'self-signed',
+    health: '0.0.0.0:9003',
+    modes: [{ mode: 'streamed', streams: 7 }],
+    problems: [{ problem: 'request_body_streamed', count: 7, lastAt: 8_000, remedy: 'Set it right.' }],
+  };
+  const io = aFakeIo({ fetch: fetchFrom(aSource(fleet, { extProc: () => standing })) });
+  expect(await runStatus(io, once)).toBe(0);
+  expect(io.out.text).toContain(
+    'ext_proc epp on 0.0.0.0:9002 (TLS, self-signed) · health on 0.0.0.0:9003 · bodies streamed ×7\n' +
+      'request_body_streamed ×7, last 2 s ago: Set it right.\n',
+  );
+  const json = aFakeIo({ fetch: fetchFrom(aSource(fleet, { extProc: () => standing })) });
+  expect(await runStatus(json, { ...once, json: true })).toBe(0);
+  expect(JSON.parse(json.out.text).extProc).toMatchObject({
+    profile: 'epp',
+    problems: [{ problem: 'request_body_streamed', count: 7, lastAgeMs: 2_000 }],
+  });
+});
+
+it('says nothing of ext_proc where our own Envoy asks as it should', async () => {
+  const standing: ExtProcStanding = {
+    profile: 'own',
+    grpc: 'unix:/run/grpc.sock',
+    tls: 'off',
+    health: undefined,
+    modes: [{ mode: 'none', streams: 7 }],
+    problems: [],
+  };
+  const io = aFakeIo({ fetch: fetchFrom(aSource(fleet, { extProc: () => standing })) });
+  await runStatus(io, once);
+  expect(io.out.text).not.toContain('ext_proc');
 });

@@ -412,3 +412,13 @@ it('tells how old the view of the nodes is, of those that are not down', async (
   expect(await value(metrics, name, { quantile: '1' })).toBe(2);
   expect(await value(metrics, 'warmpath_replicas')).toBe(3);
 });
+
+it('counts ext_proc streams by profile and mode, and what was wrong with them', async () => {
+  const metrics = aMetrics();
+  const mode = 'full_duplex_streamed';
+  metrics.extProcStream('epp', mode);
+  metrics.extProcStream('epp', mode);
+  metrics.extProcProblem('observed_only');
+  expect(await value(metrics, 'warmpath_ext_proc_streams_total', { profile: 'epp', mode })).toBe(2);
+  expect(await value(metrics, 'warmpath_ext_proc_problems_total', { problem: 'observed_only' })).toBe(1);
+});
