@@ -5,42 +5,30 @@ import {
   HeaderValueOption_HeaderAppendAction as Append,
   type HeaderValueOption,
 } from '../gen/envoy/config/core/v3/base.ts';
-import {
-  ProcessingMode_BodySendMode as BodyMode,
-  ProcessingMode_HeaderSendMode as HeaderMode,
-  type ProcessingMode,
-} from '../gen/envoy/extensions/filters/http/ext_proc/v3/processing_mode.ts';
-import type {
-  CommonResponse,
-  ProcessingResponse,
-} from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
+import type { ProcessingResponse } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
 import type { StatusCode } from '../gen/envoy/type/v3/http_status.ts';
-import { toStruct } from '../grpc/well-known.ts';
-import { CLUSTER, DETAILS, DETAILS_PREFIX, HEADER, METADATA } from '../names.ts';
+import { DETAILS, DETAILS_PREFIX } from '../names.ts';
+import type { StreamModes } from './modes.ts';
+import type { RequestHead } from './request-head.ts';
 import type { Step } from './state.ts';
 
-/** Makes every answer that the processor gives. What never changes is built once. */
-export class Replies {
-  readonly #routedMode: ProcessingMode;
-  readonly #askBody: ProcessingResponse;
+/** What goes out with a decision. */
+export interface Routed {
+  /** What the answer is for. */
+  readonly step: 'request_headers' | 'request_body';
+  readonly head: RequestHead;
+  readonly modes: StreamModes;
+  /** What goes on instead of the body that came; undefined: that one. */
+  readonly body?: Uint8Array | undefined;
+}
 
-  constructor(options: { readonly wantsResponseHeaders: boolean }) {
-    // Trailers SEND is what keeps the stream open until the answer's real end: the lease ends with the stream.
-    this.#routedMode = {
-      request_header_mode: HeaderMode.SEND,
-      response_header_mode: options.wantsResponseHeaders ? HeaderMode.SEND : HeaderMode.SKIP,
-      response_trailer_mode: HeaderMode.SEND,
-    };
-    this.#askBody = {
-      request_headers: { response: {} },
-      mode_override: { ...this.#routedMode, request_body_mode: BodyMode.BUFFERED },
-    };
-  }
-
+/** Makes every answer that the processor gives; what they hold of a decision is the profile's matter. */
+export abstract class Replies {
   /** The headers did not suffice: the whole body, please. */
-  askBody(): ProcessingResponse {
-    return this.#askBody;
-  }
+  abstract askBody(modes: StreamModes): ProcessingResponse;
+  /** The request goes on without a decision of ours. */
+  abstract pass(step: Step): ProcessingResponse;
+  abstract routed(decision: RouteDecision, routed: Routed): ProcessingResponse;
 
   /** Lets the message at hand pass as it is. */
   continue(step: Step): ProcessingResponse {
@@ -55,28 +43,6 @@ export class Replies {
     };
   }
 
-  /** `body`: what goes on instead of the one that came; undefined: that one. */
-  routed(
-    decision: RouteDecision,
-    step: 'request_headers' | 'request_body',
-    body?: Uint8Array,
-  ): ProcessingResponse {
-    const set_headers = [
-      CLUSTER_HEADER,
-      setHeader(HEADER.decision, decision.id),
-      setHeader(HEADER.maxRetries, String(decision.addresses.length - 1)),
-      setHeader(HEADER.perTryTimeout, String(Math.max(1, Math.ceil(decision.perTryTimeoutMs)))),
-    ];
-    if (decision.retryNotFound) set_headers.push(RETRY_NOT_FOUND);
-    if (body !== undefined) set_headers.push(setHeader('content-length', String(body.length)));
-    const response: CommonResponse = { header_mutation: { set_headers }, clear_route_cache: true };
-    if (body !== undefined) response.body_mutation = { body };
-    const dynamic_metadata = metadata(decision.addresses.join(','));
-    // An override is heeded in the answer to the headers only; the one that asked for the body holds on.
-    if (step === 'request_body') return { request_body: { response }, dynamic_metadata };
-    return { request_headers: { response }, dynamic_metadata, mode_override: this.#routedMode };
-  }
-
   refusal(reply: Reply, code: string): ProcessingResponse {
     return immediate(reply.status, reply.headers, Buffer.from(reply.body), `${DETAILS_PREFIX}${code}`);
   }
@@ -88,7 +54,7 @@ export class Replies {
   }
 }
 
-const CONTINUE: Record<Step, ProcessingResponse> = {
+export const CONTINUE: Readonly<Record<Step, ProcessingResponse>> = {
   request_headers: { request_headers: { response: {} } },
   request_body: { request_body: { response: {} } },
   request_trailers: { request_trailers: {} },
@@ -97,18 +63,7 @@ const CONTINUE: Record<Step, ProcessingResponse> = {
   response_trailers: { response_trailers: {} },
 };
 
-const CLUSTER_HEADER = setHeader(HEADER.cluster, CLUSTER.nodes);
-const RETRY_NOT_FOUND = setHeader(HEADER.retriableStatusCodes, '404');
-
-/** The ranked list, and the bones blanked: they hold pieces of prompts and would reach the access log. */
-function metadata(destinations: string): { [key: string]: unknown } {
-  return toStruct({
-    [METADATA.lb]: { [METADATA.destination]: destinations },
-    [METADATA.warmpath]: { [METADATA.bones]: '' },
-  });
-}
-
-function setHeader(key: string, value: string): HeaderValueOption {
+export function setHeader(key: string, value: string): HeaderValueOption {
   return { header: { key, raw_value: Buffer.from(value) }, append_action: Append.OVERWRITE_IF_EXISTS_OR_ADD };
 }
 

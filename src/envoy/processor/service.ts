@@ -1,20 +1,31 @@
+import type { ExtProcProblem, ProfileName } from '../../app/ext-proc-profile.ts';
 import { loadService } from '../grpc/load-proto.ts';
 import type { GrpcService } from '../grpc/service.ts';
+import type { WatchAnswer } from './answer-watch.ts';
 import { BodyBudget } from './body-budget.ts';
-import {
-  type ProcessCall,
-  type ProcessorDependencies,
-  ProcessStream,
-  type Shared,
-} from './process-stream.ts';
-import { Replies } from './replies.ts';
+import { EppReplies } from './epp-replies.ts';
+import { OpenCall } from './open-call.ts';
+import { OwnReplies } from './own-replies.ts';
+import { problemReporter } from './problem-reporter.ts';
+import type { Replies } from './replies.ts';
+import type { ProcessCall, ProcessorDependencies, Shared } from './request-stream.ts';
 import { Turns } from './turns.ts';
 
 export interface ProcessorOptions {
+  /** Who asks, and so what the answers hold. Default: the Envoy that we configure. */
+  readonly profile?: ProfileName;
+  /** Shortest list of endpoints for gateways that walk one; theirs is as long as their retries, and one. */
+  readonly minEndpoints?: number;
   /** Asks Envoy for response headers as well. Costs one more message; the access log tells the served node without. */
   readonly wantsResponseHeaders?: boolean;
   /** Request bodies that may be in this process at once, bytes. */
   readonly bodyBudgetBytes?: number;
+  /** Largest request body, bytes, where pieces of it come one by one. */
+  readonly maxBodyBytes?: number;
+  /** Follows answers where no access log tells of them. */
+  readonly watchAnswer?: WatchAnswer;
+  /** Hears of each thing that is wrong with how we are called, each time; the log has it already. */
+  readonly onProblem?: (problem: ExtProcProblem, detail?: string) => void;
 }
 
 /** Envoy's external processor: one stream per request. */
@@ -26,15 +37,18 @@ export class ProcessorService implements GrpcService {
   readonly implementation = { Process: (call: ProcessCall) => this.#open(call) };
   readonly #deps: ProcessorDependencies;
   readonly #shared: Shared;
-  readonly #streams = new Set<ProcessStream>();
+  readonly #streams = new Set<OpenCall>();
   #onIdle: (() => void)[] = [];
 
   constructor(deps: ProcessorDependencies, options: ProcessorOptions = {}) {
     this.#deps = deps;
     this.#shared = {
-      replies: new Replies({ wantsResponseHeaders: options.wantsResponseHeaders ?? false }),
+      profile: options.profile ?? 'own',
+      replies: repliesOf(options),
       turns: new Turns(() => deps.clock.now(), setImmediate),
       budget: new BodyBudget(options.bodyBudgetBytes),
+      watchAnswer: options.watchAnswer,
+      problem: problemReporter(deps.log, () => deps.clock.now(), options.onProblem),
     };
   }
 
@@ -53,13 +67,13 @@ export class ProcessorService implements GrpcService {
   }
 
   #open(call: ProcessCall): void {
-    const stream = new ProcessStream(call, this.#deps, this.#shared);
+    const stream = new OpenCall(call, this.#deps, this.#shared);
     this.#streams.add(stream);
     this.#deps.telemetry.processorStreamOpened();
     stream.start(() => this.#closed(stream));
   }
 
-  #closed(stream: ProcessStream): void {
+  #closed(stream: OpenCall): void {
     this.#streams.delete(stream);
     this.#deps.telemetry.processorStreamClosed();
     if (this.#streams.size > 0) return;
@@ -67,4 +81,13 @@ export class ProcessorService implements GrpcService {
     this.#onIdle = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+function repliesOf({
+  profile = 'own',
+  minEndpoints = 1,
+  wantsResponseHeaders = false,
+}: ProcessorOptions): Replies {
+  if (profile === 'own') return new OwnReplies({ wantsResponseHeaders });
+  return new EppReplies({ isSingle: profile === 'epp-single', minEndpoints });
 }
