@@ -6,13 +6,20 @@ const DETAIL: Readonly<Record<string, string>> = {
   localhost: 'ports',
   file: 'path',
   kubernetes: 'selector',
+  inferencepool: 'name',
 };
 
-/** `mdns`, `localhost`, `localhost:24000-24100`, `dns:ollama.lan`, `file:nodes.yaml`, `kubernetes:app=ollama`. */
+/**
+ * `mdns`, `localhost`, `localhost:24000-24100`, `dns:ollama.lan`, `file:nodes.yaml`, `kubernetes:app=ollama`,
+ * `inferencepool:ollama` or, in another namespace than the default, `inferencepool:ai/ollama`.
+ */
 export function parseDiscoverFlag(text: string): DiscoverFlag {
   const [, kind = '', , rest] = /^([^:]*)(:(.*))?$/s.exec(text.trim()) ?? [];
   const detail = DETAIL[kind];
   if (rest === undefined) return { kind };
+  const slash = rest.indexOf('/');
+  if (kind === 'inferencepool' && slash !== -1)
+    return { kind, namespace: rest.slice(0, slash), name: rest.slice(slash + 1) };
   // What belongs to no kind is left where the schema finds it.
   return {
     kind: detail === undefined ? text.trim() : kind,

@@ -29,7 +29,7 @@ export function resolveSource(
   context: SectionContext,
 ): DiscoverySourceSettings {
   if (source.kind === 'file') return { ...source, path: context.pathOf(source.path) ?? source.path };
-  if (source.kind === 'kubernetes' && source.kubeconfig !== undefined) {
+  if ('kubeconfig' in source && source.kubeconfig !== undefined) {
     return { ...source, kubeconfig: context.pathOf(source.kubeconfig) ?? source.kubeconfig };
   }
   return source;
@@ -54,6 +54,10 @@ function identityOf(fields: Readonly<Record<string, unknown>>, context: SectionC
     case 'kubernetes': {
       const { namespace = 'default', selector, port = '', kubeconfig } = fields;
       return `kubernetes ${namespace} ${selector} ${port} ${context.pathOf(kubeconfig)}`;
+    }
+    case 'inferencepool': {
+      const { namespace = 'default', name, kubeconfig } = fields;
+      return `inferencepool ${namespace} ${name} ${context.pathOf(kubeconfig)}`;
     }
     default:
       return undefined;

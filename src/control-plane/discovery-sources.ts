@@ -5,6 +5,7 @@ import { loadNodesFile } from '../config/load-nodes-file.ts';
 import { ConfigError } from '../config/problem.ts';
 import { DnsSource } from '../discovery/dns-source.ts';
 import { FileSource } from '../discovery/file-source.ts';
+import { InferencePoolSource } from '../discovery/inference-pool-source.ts';
 import { KubernetesSource } from '../discovery/kubernetes-source.ts';
 import { LocalhostSource } from '../discovery/localhost-source.ts';
 import type { MdnsAddress } from '../discovery/mdns-socket.ts';
@@ -70,6 +71,10 @@ export function createSource(config: SourceConfig, context: SourceContext): Disc
     case 'kubernetes': {
       const { namespace, selector, port, kubeconfig } = config;
       return new KubernetesSource({ ...deps, namespace, selector, port, kubeconfig });
+    }
+    case 'inferencepool': {
+      const { namespace, name, kubeconfig } = config;
+      return new InferencePoolSource({ ...deps, namespace, name, kubeconfig });
     }
   }
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { Candidate } from '../app/registry/registry-types.ts';
+import { type ClusterNode, withReadiness } from './readiness.ts';
 
 const DEFAULT_PORT = 11_434;
 
@@ -37,19 +38,9 @@ const sliceSchema = z.object({
 type Slice = z.output<typeof sliceSchema>;
 type Endpoint = NonNullable<Slice['endpoints']>[number];
 
-interface Found {
-  readonly candidate: Candidate;
-  readonly isReady: boolean;
-  readonly isTerminating: boolean;
-}
-
-/**
- * The nodes behind EndpointSlices. A pod that is not ready or ends stays a node, drained: what is known of it is not
- * lost when it comes back. Where no pod at all is ready, the readiness check is wrong more likely than all nodes: then
- * only those that end are drained.
- */
+/** The nodes behind EndpointSlices. */
 export function candidatesOf(slices: readonly unknown[], port: number | undefined): Candidate[] {
-  const found = new Map<string, Found>();
+  const found = new Map<string, ClusterNode>();
   for (const raw of slices) {
     const slice = sliceSchema.safeParse(raw).data;
     if (slice === undefined) continue;
@@ -70,10 +61,7 @@ export function candidatesOf(slices: readonly unknown[], port: number | undefine
       });
     }
   }
-  const isAnyReady = [...found.values()].some(({ isReady, isTerminating }) => isReady && !isTerminating);
-  return [...found.values()].map(({ candidate, isReady, isTerminating }) =>
-    isTerminating || (isAnyReady && !isReady) ? { ...candidate, settings: { drain: true } } : candidate,
-  );
+  return withReadiness([...found.values()]);
 }
 
 interface Place {

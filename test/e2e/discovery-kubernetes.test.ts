@@ -152,7 +152,7 @@ describeReal(realKubeApiServer(), 'EndpointSlices of a real API server', (path) 
     const source = start(server.weakKubeconfig);
     await waitFor('the trouble is told', () => source.log.messages('warn').length > 0);
     expect(source.log.messages('warn')[0]).toMatch(
-      /\(403\); our role needs get, list and watch on endpointslices.discovery.k8s.io in namespace default/,
+      /\(403\); our role needs list and watch on endpointslices.discovery.k8s.io in namespace default/,
     );
     expect(source.said).toEqual([]);
   });

@@ -372,22 +372,34 @@ describe('replicas', () => {
 describe('discovery', () => {
   it('makes paths absolute, from where the file lies', async () => {
     const { config } = await load(
-      'discovery: { sources: [{ kind: file, path: n.yaml }, { kind: kubernetes, selector: a=b, kubeconfig: k }] }',
+      'discovery: { sources: [{ kind: file, path: n.yaml }, { kind: kubernetes, selector: a=b, kubeconfig: k }, ' +
+        '{ kind: inferencepool, name: p, kubeconfig: k }] }',
     );
     expect(config.discovery.sources).toEqual([
       { kind: 'file', path: join(dir.path, 'n.yaml') },
       { kind: 'kubernetes', namespace: 'default', selector: 'a=b', kubeconfig: join(dir.path, 'k') },
+      { kind: 'inferencepool', namespace: 'default', name: 'p', kubeconfig: join(dir.path, 'k') },
     ]);
   });
 
   it('takes sources from flags, which replace those of the file', async () => {
     const { config } = await load('discovery: { sources: [{ kind: mdns }] }', {
-      flags: { discover: ['localhost', 'dns:ollama.lan', 'kubernetes:app.kubernetes.io/name=ollama'] },
+      flags: {
+        discover: [
+          'localhost',
+          'dns:ollama.lan',
+          'kubernetes:app.kubernetes.io/name=ollama',
+          'inferencepool:ollama',
+          'inferencepool:ai/ollama',
+        ],
+      },
     });
     expect(config.discovery.sources).toMatchObject([
       { kind: 'localhost', ports: '24000-24100' },
       { kind: 'dns', name: 'ollama.lan' },
       { kind: 'kubernetes', selector: 'app.kubernetes.io/name=ollama' },
+      { kind: 'inferencepool', namespace: 'default', name: 'ollama' },
+      { kind: 'inferencepool', namespace: 'ai', name: 'ollama' },
     ]);
   });
 
@@ -395,16 +407,17 @@ describe('discovery', () => {
     const lines = await problemsOf(load('', { flags: { discover: ['dns', 'bonjour', 'mdns:x'] } }));
     expect(lines).toEqual([
       '--discover discovery.sources.0.name: expected a DNS name, got nothing',
-      '--discover discovery.sources.1.kind: expected one of file, dns, localhost, mdns, kubernetes, got "bonjour"',
-      '--discover discovery.sources.2.kind: expected one of file, dns, localhost, mdns, kubernetes, got "mdns:x"',
+      '--discover discovery.sources.1.kind: expected one of file, dns, localhost, mdns, kubernetes, inferencepool, got "bonjour"',
+      '--discover discovery.sources.2.kind: expected one of file, dns, localhost, mdns, kubernetes, inferencepool, got "mdns:x"',
     ]);
   });
 
-  const kinds = 'expected a section whose "kind" is one of file, dns, localhost, mdns, kubernetes';
+  const kinds =
+    'expected a section whose "kind" is one of file, dns, localhost, mdns, kubernetes, inferencepool';
   it.each([
     [
       '{ kind: consul }',
-      `1:33 discovery.sources.0.kind: expected one of file, dns, localhost, mdns, kubernetes, got "consul"`,
+      `1:33 discovery.sources.0.kind: expected one of file, dns, localhost, mdns, kubernetes, inferencepool, got "consul"`,
     ],
     ['mdns', `1:25 discovery.sources.0: ${kinds}, got "mdns"`],
     ['{ kind: dns, nam: x }', '1:38 discovery.sources.0.nam: unknown key; did you mean "name"?'],
@@ -433,6 +446,14 @@ describe('discovery', () => {
       '1:44 discovery.sources.0.name: expected a DNS name such as "ollama.lan", got "a..b"',
     ],
     ['{ kind: kubernetes }', '1:25 discovery.sources.0.selector: expected a label selector, got nothing'],
+    [
+      '{ kind: inferencepool, name: ai/ollama }',
+      '1:54 discovery.sources.0.name: expected a name such as "ollama", got "ai/ollama"',
+    ],
+    [
+      '{ kind: inferencepool, name: p }, { kind: inferencepool, name: p, namespace: default }',
+      '1:59 discovery.sources.1: looks for the same as discovery.sources.0; each source is listed once',
+    ],
     [
       '{ kind: mdns }, { kind: mdns }',
       '1:41 discovery.sources.1: looks for the same as discovery.sources.0; each source is listed once',

@@ -72,15 +72,18 @@ describe('trust (S19, S20)', () => {
   const far = candidate('203.0.113.9', { source: 'mdns', name: 'far' });
   const listed = candidate('10.0.0.7', { source: 'file', name: 'listed', identity: 'file#listed' });
   const joined = agent('box', '10.0.0.8');
+  // Clusters of IPv6 alone give their pods public addresses.
+  const pod = candidate('[2001:db8::7]:11434', { source: 'kubernetes', name: 'pod', identity: 'pod:one:11434' });
 
   it.each([
-    { trust: 'token' as const, want: ['listed', 'box'] },
-    { trust: 'lan' as const, want: ['lan', 'listed', 'box'] },
+    { trust: 'token' as const, want: ['listed', 'box', 'pod'] },
+    { trust: 'lan' as const, want: ['lan', 'listed', 'box', 'pod'] },
     { trust: 'manual' as const, want: ['listed'] },
   ])('$trust lets in $want without being asked', async ({ trust, want }) => {
     const b = await bench({ policy: { trust } });
     b.registry.found('mdns', [lan, far]);
     b.registry.found('file', [listed]);
+    b.registry.found('inferencepool:ai/ollama', [pod]);
     b.registry.join(joined);
     await b.settle();
     expect(b.members.sort()).toEqual([...want].sort());
