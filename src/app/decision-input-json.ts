@@ -5,7 +5,7 @@ import { overriding } from './overriding.ts';
 /** A decision that looked at more nodes than that is not written down. */
 const MAX_VIEWS = 500;
 
-/** What a decision looked at of the fleet, and nothing else of it. Maps are written as `{"$map": [...]}`. */
+/** What a decision looked at of the fleet, and nothing else of it. Maps are written as `{"$map": [...]}`, sets as `{"$set": [...]}`. */
 interface InputDocument {
   readonly request: DecisionInput['request'];
   readonly params: DecisionInput['situation']['params'];
@@ -156,6 +156,7 @@ function plain(value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : { $number: String(value) };
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Set) return { $set: [...value] };
   if (value instanceof Map) return { $map: Array.from(value, ([key, item]) => [key, plain(item)]) };
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 }
@@ -164,6 +165,7 @@ function revived(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map(revived);
   if ('$number' in value) return Number(value.$number);
+  if ('$set' in value && Array.isArray(value.$set)) return new Set(value.$set);
   if ('$map' in value && Array.isArray(value.$map)) return new Map(value.$map.map(revivedPair));
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, revived(item)]));
 }

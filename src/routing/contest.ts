@@ -1,5 +1,6 @@
 import type { Candidates, NodeView } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
+import { isAllowed } from './allowed.ts';
 import { type Entry, entryOf, rankedNode, totalSeconds } from './cost.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { isLastResort, rejectReason } from './filters.ts';
@@ -20,7 +21,8 @@ const MAX_REJECTED = 16;
  * and no more than `maxWarmNodes` have it in memory, all are looked at and nothing is missed. Beyond that chance chooses
  * `sampledNodes` of each kind that may take the request, and these may be missed: a node that is better than all of its
  * kind in the sample; all of a kind of which only one in hundreds may take it; nodes that load the model, where more
- * than `maxRunningNodes` run it. Never missed is that somebody can take the request.
+ * than `maxRunningNodes` run it. Never missed is that somebody can take the request. Where the proxy allows some nodes only,
+ * all this goes for those alone.
  */
 export class Contest {
   readonly #question: Question;
@@ -149,7 +151,7 @@ export class Contest {
 
 /** A sample of the cold nodes would miss most of the few that load the model now. */
 function loadingNodes(
-  { endpoint, model }: RouteRequest,
+  { endpoint, model, among }: RouteRequest,
   { snapshot, inflight, params }: Situation,
 ): ReadonlySet<NodeView> {
   const loading = new Set<NodeView>();
@@ -157,8 +159,9 @@ function loadingNodes(
   let left = params.maxRunningNodes;
   for (const id of inflight.nodesRunning(model.key)) {
     if (left === 0 || loading.size === params.sampledNodes) break;
-    left -= 1;
     const node = snapshot.byId.get(id);
+    if (node !== undefined && !isAllowed(among, node)) continue;
+    left -= 1;
     if (node === undefined || node.warm.has(model.key) || !node.models.has(model.key)) continue;
     if (inflight.onModel(id, model.key) > 0) loading.add(node);
   }

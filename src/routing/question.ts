@@ -1,5 +1,6 @@
 import type { ModelKey } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
+import { allowedPlaces } from './allowed.ts';
 import type { Situation } from './types.ts';
 
 /** One decision's input, and what of it is the same for all nodes: looked up once. */
@@ -21,9 +22,11 @@ export interface Wanted {
 
 export function questionOf(request: RouteRequest, situation: Situation, loads: number): Question {
   const { snapshot, waiting } = situation;
-  const { key } = request.model;
-  const ahead = waiting.ahead(key);
-  const serving = ahead > 0 ? (snapshot.byModel.candidates(key)?.warm.length ?? 0) + loads : 0;
+  const { model, among } = request;
+  const ahead = waiting.ahead(model.key);
+  const candidates = ahead > 0 ? snapshot.byModel.candidates(model.key) : undefined;
+  const warm = candidates === undefined ? 0 : allowedPlaces(candidates.nodes, candidates.warm, among).length;
+  const serving = warm + loads;
   return {
     ...situation,
     request,

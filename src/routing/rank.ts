@@ -1,5 +1,6 @@
 import type { Candidates } from '../fleet/types.ts';
 import type { RouteRequest } from '../request/types.ts';
+import { allowedOf } from './allowed.ts';
 import { Contest } from './contest.ts';
 import { unobservedNodes } from './filters.ts';
 import { modelNotFound, noNodeFor } from './refusals.ts';
@@ -13,20 +14,22 @@ import type { Ranking, Situation } from './types.ts';
 export function rank(request: RouteRequest, situation: Situation): Ranking {
   const { snapshot, params } = situation;
   const { byModel } = snapshot;
-  const among = (candidates: Candidates, isResort: boolean): Ranking =>
+  const { among } = request;
+  const compete = (candidates: Candidates, isResort: boolean): Ranking =>
     new Contest(request, situation, isResort).run(candidates);
-  const candidates = byModel.candidates(request.model.key);
-  if (candidates !== undefined) {
-    const ranking = among(candidates, false);
+  const known = byModel.candidates(request.model.key);
+  if (known !== undefined) {
+    const candidates = allowedOf(known, among);
+    const ranking = compete(candidates, false);
     if (ranking.nodes.length > 0) return ranking;
-    const resort = among(candidates, true);
+    const resort = compete(candidates, true);
     if (resort.nodes.length > 0) return resort;
-    throw noNodeFor(request, params, byModel.get(request.model.key));
+    if (among === undefined) throw noNodeFor(request, params, byModel.get(request.model.key));
   }
   // No tag list has the model: it is unknown for certain only when there is nobody left to ask.
-  const unobserved = unobservedNodes(snapshot);
-  const ranking = among(unobserved, true);
+  const unobserved = unobservedNodes(snapshot, among);
+  const ranking = compete(unobserved, true);
   if (ranking.nodes.length > 0) return ranking;
-  const isNobodyKnown = unobserved.knowing.length === snapshot.nodes.length;
-  throw isNobodyKnown ? noNodeFor(request, params) : modelNotFound(request);
+  if (known !== undefined || unobserved.isNobodySeen) throw noNodeFor(request, params);
+  throw modelNotFound(request);
 }

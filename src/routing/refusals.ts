@@ -23,7 +23,11 @@ export function noNodeFor(
   knowing: readonly NodeView[] = [],
 ): RouterError {
   const isOnPurpose = knowing.length > 0 && knowing.every(({ status }) => status === 'draining');
-  const why = isOnPurpose ? ': every node that has it is being drained' : '';
+  const why = isOnPurpose
+    ? ': every node that has it is being drained'
+    : request.among === undefined
+      ? ''
+      : ': the proxy allows other nodes only';
   return new RouterError('no_node', `no node can serve model '${echo(request)}' now${why}`, {
     retryAfterSeconds: params.retryAfterSeconds,
   });

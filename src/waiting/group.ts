@@ -20,6 +20,7 @@ type ByClass<W extends Waiter> = readonly Queue<Place<W>>[];
 export class Group<W extends Waiter> {
   readonly key: string;
   readonly model: ModelKey;
+  readonly among: Waiter['among'];
   /** Why they wait, as far as is known. */
   reason: WaitReason = 'slots_busy';
   /** Node on which the first of them would rather wait; undefined: none, or not known. */
@@ -35,9 +36,10 @@ export class Group<W extends Waiter> {
   readonly #callers = new Map<string, ByClass<W>>();
   #size = 0;
 
-  constructor(key: string, model: ModelKey) {
+  constructor(key: string, model: ModelKey, among?: Waiter['among']) {
     this.key = key;
     this.model = model;
+    this.among = among;
   }
 
   get size(): number {

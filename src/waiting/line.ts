@@ -1,6 +1,7 @@
 import type { ModelKey } from '../fleet/types.ts';
 import { FairShares } from './fair-shares.ts';
 import { Group, type Place } from './group.ts';
+import { mayMeet } from './may-meet.ts';
 import type { LinePolicy } from './policy.ts';
 import { lineReport } from './report.ts';
 import type { Caller, LineReport, Waiter } from './types.ts';
@@ -47,7 +48,7 @@ export class Line<W extends Waiter> {
   join(waiter: W, groupKey: string): Place<W> {
     let group = this.#groups.get(groupKey);
     if (group === undefined) {
-      group = new Group(groupKey, waiter.model);
+      group = new Group(groupKey, waiter.model, waiter.among);
       this.#groups.set(groupKey, group);
     }
     this.#arrivals += 1;
@@ -94,21 +95,25 @@ export class Line<W extends Waiter> {
     return urgencyOf(place, shares.had(id), shares.running(id), this.#policy().ageingMs, now);
   }
 
-  /** Requests for the model that are due before one that came now, about. */
-  ahead(model: ModelKey, caller: Caller, now: number): number {
+  /** Requests for the model that are due before one that came now and may go to `among`, about. */
+  ahead(model: ModelKey, caller: Caller, now: number, among?: Waiter['among']): number {
     const { ageingMs } = this.#policy();
     const rank = classRank(caller.class);
     let ahead = 0;
-    for (const group of this.#groups.values())
-      if (group.model === model) ahead += group.ahead(caller.id, rank, ageingMs, now);
+    for (const group of this.#rivals(model, among)) ahead += group.ahead(caller.id, rank, ageingMs, now);
     return ahead;
   }
 
-  /** All that wait for the model. */
-  waitingFor(model: ModelKey): number {
+  /** All that wait for the model on nodes of `among`. */
+  waitingFor(model: ModelKey, among?: Waiter['among']): number {
     let count = 0;
-    for (const group of this.#groups.values()) if (group.model === model) count += group.size;
+    for (const group of this.#rivals(model, among)) count += group.size;
     return count;
+  }
+
+  *#rivals(model: ModelKey, among: Waiter['among']): Iterable<Group<W>> {
+    for (const group of this.#groups.values())
+      if (group.model === model && mayMeet(group.among, among)) yield group;
   }
 
   report(now: number): LineReport {

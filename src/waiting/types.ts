@@ -21,6 +21,8 @@ export interface Caller {
 export interface Waiter {
   readonly caller: Caller;
   readonly model: ModelKey;
+  /** Addresses of the nodes that it may go to; undefined: to any. */
+  readonly among?: ReadonlySet<string> | undefined;
   /** Monotonic ms. */
   readonly since: number;
   /** Monotonic ms after which it is told that it cannot be served. */

@@ -100,7 +100,7 @@ export class Router implements RequestRouter {
     const { request, target, ranking, situation } = this.#chooser.choose({
       request: asked,
       random: this.#deps.random,
-      ahead: (model) => this.#room.line.waitingFor(model),
+      ahead: (model) => this.#room.line.waitingFor(model, asked.among),
       leftMs: undefined,
     });
     const { snapshot, inflight, now } = situation;
@@ -126,7 +126,7 @@ export class Router implements RequestRouter {
     return this.#chooser.choose({
       request,
       random: seededBy(id),
-      ahead: this.#room.isEmpty ? nobodyAhead : (model) => line.ahead(model, caller, now),
+      ahead: this.#room.isEmpty ? nobodyAhead : (model) => line.ahead(model, caller, now, request.among),
       leftMs: caller.maxWaitMs > 0 ? caller.maxWaitMs : undefined,
     });
   }

@@ -26,6 +26,7 @@ export class Standing implements Waiter {
   readonly request: RouteRequest;
   readonly caller: Caller;
   readonly model: string;
+  readonly among: RouteRequest['among'];
   readonly since: number;
   until: number;
   readonly heldBytes: number;
@@ -45,6 +46,7 @@ export class Standing implements Waiter {
     this.placing = arrival.placing;
     this.heldBytes = arrival.heldBytes;
     this.model = model;
+    this.among = arrival.request.among;
     this.since = now;
     this.until = now + arrival.caller.maxWaitMs;
     this.tokens = tokens;
@@ -88,6 +90,18 @@ export function groupOf(asked: RouteRequest): string {
     wantsTools ? 't' : '',
     fallbacks,
     runnerOptions.join(','),
-    among === undefined ? '' : [...among].sort().join(','),
+    among === undefined ? '' : amongKey(among),
   ].join('\n');
+}
+
+const AMONG_KEYS = new WeakMap<ReadonlySet<string>, string>();
+
+/** The same for equal sets. A list may be long, and is asked for again and again while its request waits. */
+function amongKey(among: ReadonlySet<string>): string {
+  let key = AMONG_KEYS.get(among);
+  if (key === undefined) {
+    key = [...among].sort().join(',');
+    AMONG_KEYS.set(among, key);
+  }
+  return key;
 }

@@ -232,7 +232,7 @@ export class WaitingRoom {
     for (let left = MAX_TAILS; left > 0 && group.size > 1; left -= 1) {
       const place = this.line.tail(group, now);
       if (place === undefined) return;
-      const choice = this.#choice(place.waiter, (model) => this.line.waitingFor(model) - 1);
+      const choice = this.#choice(place.waiter, (model) => this.line.waitingFor(model, group.among) - 1);
       if (choice === undefined) continue;
       if (mayBegin(place.waiter, choice) && !this.#turns.isBlocked(choice.best.id, place, now)) {
         this.#start(place, choice, now);
@@ -326,7 +326,7 @@ export class WaitingRoom {
     if (standing.state !== 'waiting' || standing.place === undefined) return;
     const { caller } = standing;
     const now = this.#deps.clock.now();
-    const ahead = this.line.waitingFor(standing.model) - 1;
+    const ahead = this.line.waitingFor(standing.model, standing.among) - 1;
     const choice = this.#choice(standing, () => Math.max(0, ahead));
     if (choice === undefined) return;
     if (mayBegin(standing, choice) && !this.#isLooking) {
