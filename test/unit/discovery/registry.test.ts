@@ -73,7 +73,11 @@ describe('trust (S19, S20)', () => {
   const listed = candidate('10.0.0.7', { source: 'file', name: 'listed', identity: 'file#listed' });
   const joined = agent('box', '10.0.0.8');
   // Clusters of IPv6 alone give their pods public addresses.
-  const pod = candidate('[2001:db8::7]:11434', { source: 'kubernetes', name: 'pod', identity: 'pod:one:11434' });
+  const pod = candidate('[2001:db8::7]:11434', {
+    source: 'kubernetes',
+    name: 'pod',
+    identity: 'pod:one:11434',
+  });
 
   it.each([
     { trust: 'token' as const, want: ['listed', 'box', 'pod'] },
