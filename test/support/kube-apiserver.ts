@@ -1,10 +1,10 @@
-import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { firstExecutable, onPath, type RealProgram } from './find-program.ts';
 import { freePort } from './free-port.ts';
+import { KubeApi } from './kube-api.ts';
 import { type SpawnedProcess, spawnProcess } from './spawn-process.ts';
 import { tempDir } from './temp-dir.ts';
 import { waitFor } from './wait-for.ts';
@@ -38,16 +38,15 @@ export class KubeApiServer {
   readonly port: number;
   readonly etcdPort: number;
   readonly #path: string;
-  readonly #flags: readonly string[];
   readonly #dir: string;
   readonly #remove: () => void;
+  #admin: KubeApi | undefined;
   #etcd: SpawnedProcess | undefined;
   #server: SpawnedProcess | undefined;
 
-  private constructor(path: string, flags: readonly string[], ports: { etcd: number; server: number }) {
+  private constructor(path: string, ports: { etcd: number; server: number }) {
     const dir = tempDir();
     this.#path = path;
-    this.#flags = flags;
     this.#dir = dir.path;
     this.#remove = () => dir.remove();
     this.port = ports.server;
@@ -55,9 +54,9 @@ export class KubeApiServer {
     this.kubeconfig = join(dir.path, 'kubeconfig');
   }
 
-  static async start(path: string, flags: readonly string[] = []): Promise<KubeApiServer> {
+  static async start(path: string): Promise<KubeApiServer> {
     const [etcd, server, peers] = [await freePort(), await freePort(), await freePort()];
-    const api = new KubeApiServer(path, flags, { etcd, server });
+    const api = new KubeApiServer(path, { etcd, server });
     api.#writeFiles();
     const client = `http://127.0.0.1:${etcd}`;
     const peer = `http://127.0.0.1:${peers}`;
@@ -71,14 +70,31 @@ export class KubeApiServer {
     return api;
   }
 
+  /** A user who may do everything. */
+  get admin(): KubeApi {
+    this.#admin ??= this.as(TOKEN);
+    return this.#admin;
+  }
+
+  as(token: string): KubeApi {
+    return new KubeApi(this.port, this.#certificate, token);
+  }
+
+  /** A kubeconfig with that token. */
+  kubeconfigWith(token: string): string {
+    const path = `${this.kubeconfig}-${createHash('sha256').update(token).digest('hex').slice(0, 16)}`;
+    writeFileSync(path, this.#kubeconfigFor(token), { mode: 0o600 });
+    return path;
+  }
+
   /** As after a power cut; etcd goes on. */
   async kill(): Promise<void> {
     this.#server?.kill('SIGKILL');
     await this.#server?.exited;
   }
 
-  /** Starts the API server, again after `kill`. */
-  async resume(): Promise<void> {
+  /** Starts the API server, again after `kill`; `flags` beyond the usual ones. */
+  async resume(flags: readonly string[] = []): Promise<void> {
     const file = (name: string) => join(this.#dir, name);
     const server = spawnProcess(this.#path, [
       `--etcd-servers=http://127.0.0.1:${this.etcdPort}`,
@@ -91,7 +107,7 @@ export class KubeApiServer {
       `--token-auth-file=${file('tokens.csv')}`,
       ...['--authorization-mode=RBAC', '--disable-admission-plugins=ServiceAccount'],
       '--endpoint-reconciler-type=none',
-      ...this.#flags,
+      ...flags,
     ]);
     this.#server = server;
     await waitFor('kube-apiserver', () => this.#isReady(), {
@@ -124,40 +140,19 @@ export class KubeApiServer {
 
   /** How often EndpointSlices were listed since the API server started. */
   async lists(): Promise<number> {
-    const { body } = await this.#get('/metrics');
-    const counts = body.matchAll(
+    const { body } = await this.admin.call('GET', '/metrics');
+    const counts = String(body).matchAll(
       /^apiserver_request_total\{[^}]*resource="endpointslices"[^}]*verb="LIST"[^}]*\} (\d+)/gm,
     );
     return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
   }
 
   async #isReady(): Promise<boolean> {
-    return existsSync(this.#certificate) && (await this.#get('/readyz')).status === 200;
+    return existsSync(this.#certificate) && (await this.admin.call('GET', '/readyz')).status === 200;
   }
 
   get #certificate(): string {
     return join(this.#dir, 'certs', 'apiserver.crt');
-  }
-
-  #get(path: string): Promise<{ status: number; body: string }> {
-    return new Promise((resolve, reject) => {
-      const ask = request(
-        {
-          ...{ host: '127.0.0.1', port: this.port, path, agent: false, timeout: 5_000 },
-          ca: readFileSync(this.#certificate),
-          headers: { authorization: `Bearer ${TOKEN}` },
-        },
-        (response) => {
-          let body = '';
-          response.setEncoding('utf8').on('data', (chunk: string) => {
-            body += chunk;
-          });
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, body })).on('error', reject);
-        },
-      );
-      ask.on('error', reject).on('timeout', () => ask.destroy(new Error('no answer')));
-      ask.end();
-    });
   }
 
   #writeFiles(): void {
