@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-// npm run test | bench | lint | build | proto: the development tasks, on Node 24 with all dependencies.
+// npm run test | bench | conformance | lint | build | proto: the development tasks, on Node 24 with all dependencies.
 import { delimiter, dirname, join } from 'node:path';
 import { ensureDependencies, findNode, root, runNode } from './setup.js';
 
 const TASKS = {
   test: ['node_modules/vitest/vitest.mjs', 'run'],
   bench: ['test/bench/run.ts'],
+  conformance: ['src/conformance/main.ts'],
   lint: ['node_modules/@biomejs/biome/bin/biome', 'check', '.'],
   build: ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'],
   proto: ['node_modules/@bufbuild/buf/bin/buf', 'generate'],
