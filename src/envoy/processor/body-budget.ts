@@ -40,6 +40,19 @@ export class BodyBudget {
     return release;
   }
 
+  /** Counts bytes that are here already; false where they are too many. Those who wait to ask come after them. */
+  take(bytes: number): boolean {
+    if (this.#used + bytes > this.#limit) return false;
+    this.#used += bytes;
+    return true;
+  }
+
+  /** Gives taken bytes back. */
+  give(bytes: number): void {
+    this.#used -= bytes;
+    if (bytes > 0) this.#admit();
+  }
+
   #admit(): void {
     for (const entry of this.#waiting) {
       if (this.#used + entry.bytes > this.#limit) return;

@@ -21,3 +21,10 @@ export function modesOf({ protocol_config }: ProcessingRequest): StreamModes | u
     isEager: protocol_config.send_body_without_waiting_for_header_response === true,
   };
 }
+
+/** Both ways, as gateways with an InferencePool have it. */
+export const MODES_DUPLEX: StreamModes = {
+  request: BodyMode.FULL_DUPLEX_STREAMED,
+  response: BodyMode.FULL_DUPLEX_STREAMED,
+  isEager: false,
+};

@@ -1,14 +1,22 @@
 import type { ProcessingRequest } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { MODES_UNTOLD, modesOf } from './modes.ts';
+import { DuplexStream } from './duplex-stream.ts';
+import { MODES_DUPLEX, MODES_UNTOLD, modesOf, type StreamModes } from './modes.ts';
 import { ProcessStream } from './process-stream.ts';
 import type { ProcessCall, ProcessorDependencies, RequestStream, Shared } from './request-stream.ts';
+
+/** A proxy that does not tell its mode: so long its body may take to come by itself, ms. Envoys wait 200 ms for answers. */
+const UNTOLD_MS = 100;
 
 /** One call of a proxy's. Its first message tells how the stream is driven. */
 export class OpenCall {
   readonly #call: ProcessCall;
   readonly #deps: ProcessorDependencies;
   readonly #shared: Shared;
+  /** Came, while nothing tells the mode. */
+  #first: ProcessingRequest | undefined;
   #stream: RequestStream | undefined;
+  #isObserved = false;
+  #stopWaiting: () => void = NOTHING;
   #onOver: (() => void) | undefined;
 
   constructor(call: ProcessCall, deps: ProcessorDependencies, shared: Shared) {
@@ -34,20 +42,59 @@ export class OpenCall {
   }
 
   #receive(message: ProcessingRequest): void {
-    this.#stream ??= this.#streamFor(message);
-    this.#stream.receive(message);
+    if (this.#stream !== undefined) this.#stream.receive(message);
+    else if (!this.#isObserved && this.#onOver !== undefined) this.#recognise(message);
   }
 
-  #streamFor(message: ProcessingRequest): RequestStream {
-    const modes = modesOf(message) ?? MODES_UNTOLD;
-    return new ProcessStream(this.#call, this.#deps, this.#shared, modes);
+  #recognise(message: ProcessingRequest): void {
+    const first = this.#first;
+    if (first !== undefined) {
+      // A body that comes though nothing was answered: only a duplex filter does that.
+      if (message.request_body) this.#shared.untold.isDuplex = true;
+      this.#drive(first, MODES_DUPLEX).receive(message);
+    } else if (message.observability_mode === true) {
+      this.#isObserved = true;
+      this.#shared.problem('observed_only');
+    } else {
+      const modes = modesOf(message) ?? this.#modesOfUntold(message);
+      if (modes !== undefined) this.#drive(message, modes);
+      else this.#waitForBody(message);
+    }
+  }
+
+  /** Undefined: it must be found out. */
+  #modesOfUntold({ request_headers }: ProcessingRequest): StreamModes | undefined {
+    if (this.#shared.profile === 'own' || !request_headers || request_headers.end_of_stream === true)
+      return MODES_UNTOLD;
+    return this.#shared.untold.isDuplex ? MODES_DUPLEX : undefined;
+  }
+
+  #waitForBody(first: ProcessingRequest): void {
+    this.#first = first;
+    this.#stopWaiting = this.#deps.clock.after(UNTOLD_MS, () => this.#drive(first, MODES_UNTOLD));
+  }
+
+  #drive(first: ProcessingRequest, modes: StreamModes): RequestStream {
+    this.#stopWaiting();
+    const Stream = isDuplex(modes) ? DuplexStream : ProcessStream;
+    const stream = new Stream(this.#call, this.#deps, this.#shared, modes);
+    this.#stream = stream;
+    stream.receive(first);
+    return stream;
   }
 
   #over(): void {
     const onOver = this.#onOver;
     if (onOver === undefined) return;
     this.#onOver = undefined;
+    this.#stopWaiting();
     this.#stream?.over();
     onOver();
   }
 }
+
+function isDuplex({ request }: StreamModes): boolean {
+  return request === MODES_DUPLEX.request;
+}
+
+const NOTHING = () => undefined;

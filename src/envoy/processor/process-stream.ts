@@ -13,7 +13,7 @@ import type {
   ProcessingRequest,
   ProcessingResponse,
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { followAnswer } from './follow-answer.ts';
+import { passAnswer } from './answer-steps.ts';
 import type { RequestHead } from './request-head.ts';
 import { RequestStream, stepOf } from './request-stream.ts';
 import { decide, INITIAL, isOwed, receive, type Step, type StreamState } from './state.ts';
@@ -40,8 +40,8 @@ export class ProcessStream extends RequestStream {
     } else if (action === 'continue') {
       // Envoy has answered by itself: the request waits for nothing any more.
       if (this.placed?.isWaiting === true) this.finish();
-      if (this.watch !== undefined) followAnswer(this.watch, message);
-      this.#send(this.shared.replies.continue(step));
+      if (step.startsWith('response')) passAnswer(this.call, step, message, this.modes.response, this.watch);
+      else this.#send(this.shared.replies.continue(step));
     } else {
       this.guard(step, () => {
         if (action === 'decide_by_head') this.#decideByHead(message, message.request_headers ?? {});

@@ -19,6 +19,8 @@ import { STATUS } from '../grpc/status.ts';
 import type { AnswerWatch, WatchAnswer } from './answer-watch.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Callers } from './callers.ts';
+import type { EncodedResponse } from './encoded-response.ts';
+import type { IdleWatch } from './idle-watch.ts';
 import type { StreamModes } from './modes.ts';
 import type { Replies } from './replies.ts';
 import { type RequestHead, readHead } from './request-head.ts';
@@ -47,12 +49,17 @@ export interface Shared {
   readonly replies: Replies;
   readonly turns: Turns;
   readonly budget: BodyBudget;
+  readonly idle: IdleWatch;
+  /** Largest body that is held, bytes. */
+  readonly maxBodyBytes: number;
+  /** What was found out of proxies that do not tell their mode. */
+  readonly untold: { isDuplex: boolean };
   readonly watchAnswer: WatchAnswer | undefined;
   /** Something is wrong with how we are called. */
   problem(problem: ExtProcProblem, detail?: string): void;
 }
 
-export type ProcessCall = GrpcCall<ProcessingRequest, ProcessingResponse>;
+export type ProcessCall = GrpcCall<ProcessingRequest, ProcessingResponse | EncodedResponse>;
 
 /** What the head alone comes to: answered already, let pass without us, or to be read on. */
 export type HeadVerdict = 'answered' | 'pass' | 'read_on';

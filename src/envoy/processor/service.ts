@@ -3,7 +3,9 @@ import { loadService } from '../grpc/load-proto.ts';
 import type { GrpcService } from '../grpc/service.ts';
 import type { WatchAnswer } from './answer-watch.ts';
 import { BodyBudget } from './body-budget.ts';
+import { takingEncoded } from './encoded-response.ts';
 import { EppReplies } from './epp-replies.ts';
+import { IdleWatch } from './idle-watch.ts';
 import { OpenCall } from './open-call.ts';
 import { OwnReplies } from './own-replies.ts';
 import { problemReporter } from './problem-reporter.ts';
@@ -28,11 +30,15 @@ export interface ProcessorOptions {
   readonly onProblem?: (problem: ExtProcProblem, detail?: string) => void;
 }
 
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+
 /** Envoy's external processor: one stream per request. */
 export class ProcessorService implements GrpcService {
-  readonly definition = loadService(
-    'envoy/service/ext_proc/v3/external_processor.proto',
-    'envoy.service.ext_proc.v3.ExternalProcessor',
+  readonly definition = takingEncoded(
+    loadService(
+      'envoy/service/ext_proc/v3/external_processor.proto',
+      'envoy.service.ext_proc.v3.ExternalProcessor',
+    ),
   );
   readonly implementation = { Process: (call: ProcessCall) => this.#open(call) };
   readonly #deps: ProcessorDependencies;
@@ -47,6 +53,9 @@ export class ProcessorService implements GrpcService {
       replies: repliesOf(options),
       turns: new Turns(() => deps.clock.now(), setImmediate),
       budget: new BodyBudget(options.bodyBudgetBytes),
+      idle: new IdleWatch(deps.clock),
+      maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
+      untold: { isDuplex: false },
       watchAnswer: options.watchAnswer,
       problem: problemReporter(deps.log, () => deps.clock.now(), options.onProblem),
     };
