@@ -1,4 +1,5 @@
 import type { AdminSource, EnvoyInfo, ExplainQuery, Explanation } from '../api/admin-source.ts';
+import type { ExtProcStanding } from '../api/ext-proc-shown.ts';
 import type { SharingReport } from '../api/sharing-report.ts';
 import type { Alarms } from '../app/alarms.ts';
 import type { DecisionLog } from '../app/decision-log.ts';
@@ -27,6 +28,7 @@ export interface AdminViewDependencies {
   readonly insight: Pick<Insight, 'inputs' | 'guardReport' | 'shadowReport' | 'recording'>;
   readonly unreadyReasons: () => readonly string[];
   readonly envoy: () => EnvoyInfo | undefined;
+  readonly extProc: () => ExtProcStanding;
 }
 
 /** What the admin server shows, read from the running parts. */
@@ -47,6 +49,7 @@ export function createAdminView(deps: AdminViewDependencies): AdminSource {
     unreadyReasons: deps.unreadyReasons,
     alarms: () => alarms.list(),
     envoy: deps.envoy,
+    extProc: deps.extProc,
     line: () => deps.router.line(),
     shadow: () => deps.insight.shadowReport(),
     guard: () => deps.insight.guardReport(),

@@ -34,6 +34,8 @@ export class ControlPlane {
       config: () => this.#config,
       routing: () => this.#routing,
       envoy: () => this.#envoy,
+      grpcAddress: () => this.#grpc?.address,
+      healthAddress: () => undefined,
     });
     this.#parts.discovery.registry.onMembers(() => this.#takeMembers());
   }
@@ -85,6 +87,7 @@ export class ControlPlane {
       this.#group.add('offer', (signal) => this.#parts.offer.run(() => this.#grpc?.setReady(true), signal));
     });
     this.#group.add('readiness', (signal) => this.#parts.readiness.run(signal));
+    this.#group.add('ext_proc', (signal) => this.#parts.extProc.run(signal));
     this.#group.add('sharing', (signal) => this.#parts.sharing.run(signal));
     this.#group.add('discovery', (signal) => this.#parts.discovery.run(signal));
     this.#group.add('drains', (signal) => this.#parts.drains.run(signal));

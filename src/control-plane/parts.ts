@@ -5,6 +5,7 @@ import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
 import { createDecisionCore, type DecisionCore } from '../app/decision-core.ts';
 import { drainingNodes } from '../app/drains/drain-causes.ts';
+import { ExtProcReport } from '../app/ext-proc-report.ts';
 import { Fleet } from '../app/fleet.ts';
 import { formatHostPort } from '../app/host-port.ts';
 import type { Log } from '../app/log.ts';
@@ -14,6 +15,7 @@ import type { Config } from '../config/config.ts';
 import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
 import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
+import { grpcAddress } from '../envoy/grpc/bind.ts';
 import { ProcessorService } from '../envoy/processor/service.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
@@ -28,7 +30,7 @@ import { createDiscovery, ownListeners } from './discovery.ts';
 import { createDrains } from './drains.ts';
 import { createInsight } from './insight.ts';
 import { Offer } from './offer.ts';
-import { lastKnownPath } from './places.ts';
+import { grpcBind, lastKnownPath } from './places.ts';
 import { createPolicies } from './policies.ts';
 import { Readiness } from './readiness.ts';
 import { createSharing, type Sharing } from './sharing.ts';
@@ -46,6 +48,9 @@ export interface Live {
   config(): Config;
   routing(): RoutingParams;
   envoy(): EnvoyInfo | undefined;
+  /** Where gRPC and its health of its own listen; undefined before they do, or where there is none. */
+  grpcAddress(): string | undefined;
+  healthAddress(): string | undefined;
 }
 
 export type Parts = ReturnType<typeof createParts>;
@@ -188,15 +193,26 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     () => clock.now(),
     () => policies.current().aliases,
   );
-  const processor = new ProcessorService({
-    router,
-    reads,
-    telemetry: metrics,
-    clock,
-    log,
-    canRoute: () => offer.canRoute,
-    callers: (head) => policies.current().callers(head),
-  });
+  const { profile, minEndpoints } = config.extProc;
+  const extProc = new ExtProcReport({ profile, clock, log, alarms, telemetry: metrics });
+  const processor = new ProcessorService(
+    {
+      router,
+      reads,
+      telemetry: metrics,
+      clock,
+      log,
+      // Other people's proxies have their endpoints from elsewhere.
+      ...(profile === 'own' ? { canRoute: () => offer.canRoute } : {}),
+      callers: (head) => policies.current().callers(head),
+    },
+    {
+      profile,
+      minEndpoints,
+      maxBodyBytes: config.limits.body,
+      onProblem: (problem) => extProc.met(problem),
+    },
+  );
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
   const view = createAdminView({
     replica,
@@ -212,6 +228,12 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     insight,
     unreadyReasons: () => unreadyReasons(),
     envoy: () => live.envoy(),
+    extProc: () => ({
+      ...extProc.figures(),
+      grpc: live.grpcAddress() ?? grpcAddress(grpcBind(config)),
+      tls: config.extProc.tls,
+      health: live.healthAddress(),
+    }),
   });
   const admin = createAdminServer(view, {
     address: formatHostPort(config.admin),
@@ -246,6 +268,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     watcher,
     lastKnown,
     publisher,
+    extProc,
     processor,
     accessLog,
     admin,
