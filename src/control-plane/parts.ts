@@ -216,7 +216,8 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
   const view = createAdminView({
     replica,
-    listen: formatHostPort(config.listen),
+    // Where clients connect is the matter of whoever else's proxy asks.
+    listen: profile === 'own' ? formatHostPort(config.listen) : undefined,
     fleet,
     ledger,
     decisions,

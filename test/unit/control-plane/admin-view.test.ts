@@ -28,6 +28,14 @@ function viewed() {
     },
     unreadyReasons: () => [],
     envoy: () => undefined,
+    extProc: () => ({
+      profile: 'own',
+      grpc: 'unix:/run/grpc.sock',
+      tls: 'off',
+      health: undefined,
+      modes: [],
+      problems: [],
+    }),
   });
   return { bench, view };
 }
