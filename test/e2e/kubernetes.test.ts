@@ -2,6 +2,9 @@ import { afterAll, beforeAll } from 'vitest';
 import { KubeApiServer, realKubeApiServer } from '../support/kube-apiserver.ts';
 import { describeReal } from '../support/require-real.ts';
 import { poolsSuite } from './kubernetes/pools.ts';
+import { recipesSuite } from './kubernetes/recipes.ts';
+import { releasesSuite } from './kubernetes/releases.ts';
+import { rolesSuite } from './kubernetes/roles.ts';
 import { slicesSuite } from './kubernetes/slices.ts';
 
 // One API server for all: to start it takes longer than most of what is asked of it.
@@ -14,6 +17,10 @@ describeReal(realKubeApiServer(), 'a real Kubernetes API server', (path) => {
 
   afterAll(() => server?.stop());
 
+  // The first finds a cluster without definitions.
   poolsSuite(() => server);
+  rolesSuite(() => server);
+  recipesSuite(() => server);
+  releasesSuite(() => server);
   slicesSuite(() => server);
 });

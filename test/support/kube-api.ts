@@ -89,6 +89,14 @@ export class KubeApi {
     return `${status} ${messageOf(body)}`;
   }
 
+  /** The object as the server has it; undefined: it has none of that kind and name. */
+  async find(object: Manifest): Promise<unknown> {
+    const path = await this.#pathOf(object);
+    if (path === undefined) return undefined;
+    const { status, body } = await this.call('GET', path);
+    return status === 200 ? body : undefined;
+  }
+
   /** Installs custom resource definitions and waits until their kinds are served. */
   async install(groups: readonly (typeof CRD_GROUPS)[number][]): Promise<void> {
     const definitions = groups.flatMap((group) => {

@@ -1,0 +1,115 @@
+import { globSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { CRD_GROUPS, type KubeApi, type Manifest } from '../../support/kube-api.ts';
+import type { KubeApiServer } from '../../support/kube-apiserver.ts';
+import {
+  manifestsIn,
+  manifestsOfFile,
+  manifestsOfPage,
+  rendered,
+  type Source,
+} from '../../support/manifests.ts';
+import { requireReal } from '../../support/require-real.ts';
+import { staticTool } from '../../support/static-tools.ts';
+import { CHART, CHART_VALUES } from './chart.ts';
+
+const RECIPES = 'deploy/{envoy-gateway,istio,prometheus}/**/*.{yaml,yml}';
+const PAGES = 'docs/**/*.md';
+
+/** Configuration files of programs that look like objects, but are none. */
+const NOT_OBJECTS = new Set(['EnvoyGateway']);
+
+export function recipesSuite(serverOf: () => KubeApiServer): void {
+  describe('every manifest that we give to users', () => {
+    let api: KubeApi;
+
+    beforeAll(async () => {
+      api = serverOf().admin;
+      await api.install(CRD_GROUPS);
+    });
+
+    /** What the API server has against them, schema and rules. Namespaces are made for good: what is in them needs them. */
+    const problemsOf = async (sources: readonly Source[]): Promise<string[]> => {
+      const objects = sources.filter(({ manifest }) => !NOT_OBJECTS.has(manifest.kind));
+      const namespaces = objects.flatMap(({ manifest: { kind, metadata } }) =>
+        kind === 'Namespace' ? [metadata.name] : metadata.namespace,
+      );
+      for (const name of new Set(namespaces)) {
+        if (name === undefined) continue;
+        const namespace: Manifest = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
+        await api.applied(namespace, { isDryRun: false });
+      }
+      const answers = await Promise.all(
+        objects.map(async ({ where, manifest }) => {
+          const problem = await api.applied(manifest, { isDryRun: true });
+          return problem === undefined
+            ? []
+            : [`${where} ${manifest.kind} ${manifest.metadata.name}: ${problem}`];
+        }),
+      );
+      return answers.flat();
+    };
+
+    const files = globSync(RECIPES).sort();
+    const recipes = files.map((file) => [file, manifestsOfFile(file)] as const);
+
+    it('is found: for Envoy Gateway and for Istio', () => {
+      const kinds = recipes.flatMap(([, found]) => found.map(({ manifest }) => manifest.kind));
+      expect(kinds).toEqual(expect.arrayContaining(['EnvoyExtensionPolicy', 'EnvoyFilter', 'HTTPRoute']));
+    });
+
+    it.each(recipes.filter(([, found]) => found.length > 0))(
+      '%s is taken by the API server',
+      async (_, found) => {
+        expect(await problemsOf(found)).toEqual([]);
+      },
+    );
+
+    const pages = globSync(PAGES).sort();
+    const blocks = pages.map((page) => [page, manifestsOfPage(page)] as const);
+    it.each(blocks.filter(([, found]) => found.length > 0))(
+      '%s shows what the API server takes',
+      async (_, found) => {
+        expect(await problemsOf(found)).toEqual([]);
+      },
+    );
+
+    it.for(CHART_VALUES)('the chart for $name renders what it takes', async ({ values }, context) => {
+      const helm = requireReal(context, staticTool('helm'));
+      const found = rendered(helm, CHART, { name: 'warmpath', namespace: 'chart' }, values);
+      expect(found.length).toBeGreaterThan(3);
+      expect(await problemsOf(found)).toEqual([]);
+    });
+
+    it.each([
+      {
+        name: 'a field that there is not',
+        yaml: 'apiVersion: v1\nkind: Service\nmetadata: { name: x }\nspec: { ports: [{ port: 1 }], selektor: { a: b } }',
+        want: /unknown field|field not declared in schema/,
+      },
+      {
+        name: 'a kind that there is not',
+        yaml: 'apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolice\nmetadata: { name: x }',
+        want: /knows no EnvoyExtensionPolice in gateway\.envoyproxy\.io\/v1alpha1/,
+      },
+      {
+        name: 'what breaks a rule between fields',
+        yaml: `
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyExtensionPolicy
+metadata: { name: x }
+spec:
+  targetRefs: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, name: x }]
+  extProc:
+    - backendRefs: [{ name: x, port: 9002 }]
+      failOpen: true
+      processingMode: { request: { body: FullDuplexStreamed } }
+`,
+        want: /FullDuplexStreamed/,
+      },
+    ])('would be refused for $name', async ({ yaml, want }) => {
+      const [problem] = await problemsOf(manifestsIn(yaml, 'x.yaml'));
+      expect(problem).toMatch(want);
+    });
+  });
+}
