@@ -19,7 +19,7 @@ import type { RequestWatcher } from './request-watcher.ts';
 import type { RouterDependencies } from './routing/dependencies.ts';
 import { Router } from './routing/router.ts';
 import type { Telemetry } from './telemetry-port.ts';
-import type { OutcomeRecorder } from './types.ts';
+import type { AnswerRecorder } from './types.ts';
 
 /** Decisions that are remembered after their end. */
 const DECISIONS_KEPT = 1_000;
@@ -50,7 +50,7 @@ export interface DecisionCoreOptions
 export interface DecisionCore {
   readonly router: Router;
   /** Hears what became of requests, from whoever can tell. */
-  readonly recorder: OutcomeRecorder;
+  readonly recorder: AnswerRecorder;
   readonly decisions: DecisionLog;
   readonly demand: ModelDemand;
   readonly promptNotes: PromptNotes;
@@ -94,7 +94,8 @@ export function createDecisionCore(options: DecisionCoreOptions): DecisionCore {
     refreshTags: options.refreshTags,
     promptNotes,
   });
-  const recorder: OutcomeRecorder = {
+  const recorder: AnswerRecorder = {
+    servedBy: (decisionId, address) => outcomes.servedBy(decisionId, address),
     attemptFailed: (report) => outcomes.attemptFailed(report),
     requestEnded: (outcome) => {
       outcomes.requestEnded(outcome);

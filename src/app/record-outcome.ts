@@ -10,7 +10,7 @@ import type { PromptNotes } from './prompt-notes.ts';
 import type { RequestWatcher } from './request-watcher.ts';
 import { serviceTimes } from './service-times.ts';
 import type { Telemetry } from './telemetry-port.ts';
-import type { AttemptReport, Outcome, OutcomeRecorder } from './types.ts';
+import type { AnswerRecorder, AttemptReport, Outcome } from './types.ts';
 
 export interface OutcomeDependencies {
   readonly fleet: Fleet;
@@ -29,7 +29,7 @@ export interface OutcomeDependencies {
 }
 
 /** Turns what Envoy reports of live traffic into observations: the lease follows the attempt, the fleet learns. */
-export class OutcomeLog implements OutcomeRecorder {
+export class OutcomeLog implements AnswerRecorder {
   readonly #deps: OutcomeDependencies;
 
   constructor(dependencies: OutcomeDependencies) {
@@ -49,6 +49,16 @@ export class OutcomeLog implements OutcomeRecorder {
     if (reason === 'model_missing') this.#deps.refreshTags(node);
     const next = decision.nodeAfter(node);
     if (next !== undefined) this.#moveOn(decision, next.id);
+  }
+
+  servedBy(decisionId: string, address: string): void {
+    const { fleet, ledger, decisions } = this.#deps;
+    const decision = decisions.find(decisionId);
+    const node = decision?.nodeAt(address)?.id ?? fleet.nodeAt(address);
+    if (decision === undefined || node === undefined) return;
+    ledger.move(decisionId, node);
+    // When it was sent to a node further down is not known, nor who ran there then.
+    if (node !== decision.ranking.nodes[0]?.id) decision.company = undefined;
   }
 
   #moveOn(decision: Decision, node: NodeId): void {

@@ -152,6 +152,12 @@ export interface OutcomeRecorder {
   requestEnded(outcome: Outcome): void;
 }
 
+/** Of one process, for requests whose answers it sees itself. */
+export interface AnswerRecorder extends OutcomeRecorder {
+  /** The answer comes from this address: the request's lease is there from now on. */
+  servedBy(decisionId: string, address: string): void;
+}
+
 /** The endpoints that Envoy should know now. */
 export interface EndpointSet {
   readonly endpoints: readonly EnvoyEndpoint[];

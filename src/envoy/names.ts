@@ -27,6 +27,9 @@ export const HEADER = {
   maxRetries: 'x-envoy-max-retries',
   perTryTimeout: 'x-envoy-upstream-rq-per-try-timeout-ms',
   retriableStatusCodes: 'x-envoy-retriable-status-codes',
+  /** On answers: nodes that were tried, where the route says so; and only on those that a node gave. */
+  attemptCount: 'x-envoy-attempt-count',
+  upstreamTime: 'x-envoy-upstream-service-time',
 } as const;
 
 /** Dynamic metadata of a request. */

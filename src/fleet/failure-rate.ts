@@ -18,6 +18,7 @@ const FAILURE_WEIGHT: Readonly<Record<FailureReason, number>> = {
   truncated: 0.3,
   dns: 0.3,
   tls: 0.3,
+  unexplained: 0.15,
   bad_answer: 0.15,
   server_error: 0.15,
   in_band_error: 0.15,

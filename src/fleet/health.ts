@@ -31,6 +31,7 @@ const LIVE_BLAME: Readonly<Record<FailureReason, 'dead' | 'shaky' | 'none'>> = {
   tls: 'dead',
   reset: 'shaky',
   truncated: 'shaky',
+  unexplained: 'shaky',
   timeout: 'none',
   bad_answer: 'none',
   server_error: 'none',

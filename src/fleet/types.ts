@@ -163,6 +163,7 @@ export const FAILURE_REASONS = [
   'in_band_error', // 200, then an error line
   'dns',
   'tls',
+  'unexplained', // a proxy went on to the next node and does not say why
 ] as const;
 
 /** Everything that can be learnt about a node, from polls and from live traffic. Times are monotonic ms. */

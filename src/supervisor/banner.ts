@@ -75,6 +75,7 @@ const REMEDY: Record<FailureReason, string> = {
   model_missing: 'lacks a model that it lists',
   in_band_error: 'answers with errors: see its log',
   dns: 'has a name that cannot be resolved: check it, or use its IP address',
+  unexplained: 'is passed over by the proxy: see its log, and the log of the proxy',
   tls: 'fails the TLS handshake: check tlsCa, and that the certificate names this host',
 };
 

@@ -92,7 +92,7 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
 }
 
 /** Newer Envoys fill `raw_value`, older ones `value`. */
-function headerValue(header: {
+export function headerValue(header: {
   readonly value?: string | undefined;
   readonly raw_value?: Uint8Array | undefined;
 }): string {

@@ -107,9 +107,10 @@ export abstract class RequestStream {
   protected readHead(message: ProcessingRequest, headers: HttpHeaders): HeadVerdict {
     const head = readHead(message, headers);
     this.head = head;
+    this.watch = this.shared.watchAnswer?.(head, this.modes);
     const read = this.deps.reads.read(head.method, head.path, head.query);
     if (read !== undefined) {
-      this.endWith(this.shared.replies.read(read));
+      this.#reply(this.shared.replies.read(read));
       return 'answered';
     }
     const endpoint = inferenceEndpoint(head.path);
@@ -139,7 +140,7 @@ export abstract class RequestStream {
     this.placed = this.deps.router.place(asked, caller ?? NOBODY, request.bodyBytes, {
       placed: (decision) =>
         this.guard(step, () => {
-          if (this.head !== undefined) this.watch = this.shared.watchAnswer?.(decision, this.head);
+          this.watch?.routed(decision);
           placed(decision);
         }),
       refused: (error) => this.refuse(error),
@@ -161,7 +162,12 @@ export abstract class RequestStream {
     const path = this.head?.path ?? '';
     this.deps.router.refused(error.code);
     const family = this.endpoint?.family ?? apiFamily(path);
-    this.endWith(this.shared.replies.refusal(errorReply(error, family, this.head?.requestId), error.code));
+    this.#reply(this.shared.replies.refusal(errorReply(error, family, this.head?.requestId), error.code));
+  }
+
+  #reply(reply: ProcessingResponse): void {
+    this.watch?.replied(reply);
+    this.endWith(reply);
   }
 
   protected violate(step: Step | undefined): void {

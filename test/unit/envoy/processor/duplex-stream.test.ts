@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { RouteDecision } from '../../../../src/app/types.ts';
 import type { ProcessingRequest } from '../../../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { RouterError } from '../../../../src/request/errors.ts';
 import { until } from '../grpc/harness.ts';
@@ -218,6 +219,8 @@ describe('an answer', () => {
   it('is shown to who follows it, to its end', async () => {
     const seen: string[] = [];
     const watchAnswer = () => ({
+      routed: ({ id }: RouteDecision) => seen.push(`routed ${id}`),
+      replied: () => seen.push('replied'),
       headers: () => seen.push('headers'),
       body: (bytes: Uint8Array, isLast: boolean) =>
         seen.push(`${Buffer.from(bytes)}${isLast ? ' last' : ''}`),
@@ -236,7 +239,7 @@ describe('an answer', () => {
     await wholeEcho(inbox);
     call.end();
     await until(() => seen.includes('over'));
-    expect(seen).toEqual(['headers', 'one', 'two last', 'over']);
+    expect(seen).toEqual(['routed d-1', 'headers', 'one', 'two last', 'over']);
   });
 });
 
