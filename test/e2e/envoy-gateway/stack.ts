@@ -1,0 +1,167 @@
+import { type SimulatedFleet, startFleet } from '../../sim/fleet.ts';
+import { RunningControlPlane } from '../../support/control-plane.ts';
+import { StandaloneGateway } from '../../support/envoy-gateway.ts';
+import {
+  type Answer,
+  connectRaw,
+  post,
+  type RawConnection,
+  type RequestOptions,
+  rawRequest,
+  send,
+} from '../../support/http-client.ts';
+import { OwnNetwork } from '../../support/own-network.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { MODEL, QUICK } from '../faults/arena.ts';
+import { type Manifest, manifests, pickerConfig } from './manifests.ts';
+
+/** Inside their own network programs may have the ports that the manifests name. */
+const GATEWAY_PORT = 11434;
+const ADMIN_PORT = 9411;
+const GRPC = '127.0.0.1:9002';
+
+export const DESTINATION = 'x-gateway-destination-endpoint';
+/** In memory on this node only. */
+export const WARM_NODE = 'n2';
+export { MODEL };
+
+/** Simulated nodes behind a real Envoy Gateway with the committed manifests, asked by `warmpath serve` with the settings beside them. */
+export class Stack {
+  readonly fleet: SimulatedFleet;
+  readonly network: OwnNetwork;
+  readonly gateway: StandaloneGateway;
+  readonly plane: RunningControlPlane;
+  readonly url: string;
+
+  private constructor(parts: Pick<Stack, 'fleet' | 'network' | 'gateway' | 'plane' | 'url'>) {
+    this.fleet = parts.fleet;
+    this.network = parts.network;
+    this.gateway = parts.gateway;
+    this.plane = parts.plane;
+    this.url = parts.url;
+  }
+
+  /** Returns when requests are routed. */
+  static async start(path: string): Promise<Stack> {
+    const [fleet, network] = await Promise.all([startFleet(3, { ...QUICK, slots: 1 }), OwnNetwork.open()]);
+    try {
+      await fleet.node(WARM_NODE).load(MODEL);
+      const ports = fleet.nodes.map(({ port }) => port);
+      await Promise.all(ports.map((port) => network.lend(port)));
+      const [admin, listener] = await Promise.all([network.reach(ADMIN_PORT), network.reach(GATEWAY_PORT)]);
+      // Before the gateway: an Envoy that does not find it as it starts asks for it again after a minute only.
+      const plane = await RunningControlPlane.start({
+        config: configFor(fleet),
+        adminUrl: `http://127.0.0.1:${admin}`,
+        spawn: (...args) => network.spawn(...args),
+      });
+      const gateway = await StandaloneGateway.start(path, network, manifests({ nodes: ports }));
+      const stack = new Stack({ fleet, network, gateway, plane, url: `http://127.0.0.1:${listener}` });
+      await stack.untilRouted();
+      return stack;
+    } catch (error) {
+      await network.close();
+      await fleet.close();
+      throw error;
+    }
+  }
+
+  generate(request: object = {}, options: RequestOptions = {}): Promise<Answer> {
+    const body = { model: MODEL, prompt: 'hello', stream: false, options: { num_predict: 4 }, ...request };
+    return post(`${this.url}/api/generate`, body, options);
+  }
+
+  /** Loads the model on every node; resolves when the control plane knows. */
+  async warmAll(): Promise<void> {
+    await Promise.all(this.fleet.nodes.map((node) => node.load(MODEL)));
+    await waitFor('all nodes to be warm', async () =>
+      (await this.plane.status()).nodes.every(({ warm }) => warm.length > 0),
+    );
+  }
+
+  /** Only WARM_NODE has the model in memory again. */
+  async coolOthers(): Promise<void> {
+    for (const node of this.fleet.nodes.filter(({ name }) => name !== WARM_NODE)) {
+      node.kill();
+      await node.start();
+    }
+    await this.fleet.node(WARM_NODE).load(MODEL);
+    await waitFor('one node to be warm', async () =>
+      (await this.plane.status()).nodes.every(({ name, warm }) => warm.length > 0 === (name === WARM_NODE)),
+    );
+  }
+
+  /** How often Envoy has tried again. */
+  async retries(): Promise<number> {
+    const text = await this.gateway.admin('/stats?filter=rule/0.upstream_rq_retry$');
+    return Number(/: (\d+)/.exec(text)?.[1]);
+  }
+
+  /** A request that goes on until its connection is reset; resolves when the first words have come. */
+  async occupy(): Promise<RawConnection> {
+    const connection = await connectRaw(this.url);
+    const body = { model: MODEL, prompt: 'hello', options: { num_predict: 100_000 } };
+    connection.write(
+      rawRequest('POST', '/api/generate', {
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
+    );
+    await connection.waitFor(/"response"/);
+    return connection;
+  }
+
+  /** Other manifests from now on: these variants, or none. Returns when Envoy has them, as `isLive` knows from its configuration. */
+  async apply(variants: readonly string[], isLive: (configDump: string) => boolean): Promise<void> {
+    this.gateway.apply(manifests({ nodes: this.fleet.nodes.map(({ port }) => port) }, variants));
+    await waitFor(
+      'Envoy to have the manifests',
+      async () => isLive(await this.gateway.admin('/config_dump?include_eds')),
+      {
+        intervalMs: 50,
+      },
+    );
+  }
+
+  /** Until Envoy asks the control plane: what it answers itself no node has to. */
+  async untilRouted(): Promise<void> {
+    const isAsked = async (): Promise<boolean> => {
+      const before = await this.plane.metric('warmpath_ext_proc_seconds_count');
+      await send(`${this.url}/api/version`);
+      return (await this.plane.metric('warmpath_ext_proc_seconds_count')) > before;
+    };
+    try {
+      await waitFor('a request to be routed', isAsked, { timeoutMs: 20_000 });
+    } catch (error) {
+      const said = `${this.gateway.output.slice(-4_000)}\n${this.plane.output.slice(-4_000)}`;
+      throw new Error(`nothing is routed; the gateway and Warmpath said:\n${said}`, { cause: error });
+    }
+  }
+
+  /** Nothing is in flight any more by any ledger. */
+  async settled(): Promise<void> {
+    await waitFor('all in-flight figures to return to zero', async () => {
+      for (const name of ['warmpath_leases_open', 'warmpath_node_inflight', 'warmpath_ext_proc_streams'])
+        if ((await this.plane.metric(name)) !== 0) return false;
+      return true;
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.plane.stop();
+    await this.gateway.stop();
+    await this.network.close();
+    await this.fleet.close();
+  }
+}
+
+/** The committed settings with other addresses. */
+function configFor(fleet: SimulatedFleet): Manifest {
+  return {
+    ...pickerConfig(),
+    grpc: GRPC,
+    nodes: fleet.specs.map((spec) => ({ ...spec, slots: 1 })),
+    // Nodes that the tests break stay in the lists: that the gateway passes them over is what is tested.
+    health: { downAfter: 100 },
+  };
+}
