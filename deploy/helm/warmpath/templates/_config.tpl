@@ -33,6 +33,7 @@
 {{- with .Values.store.tlsCaSecret -}}{{- $secrets = append $secrets (merge (dict "path" "store-ca.pem") .) -}}{{- end -}}
 {{- end -}}
 {{- if .Values.agents.enabled -}}
+{{- if not .Values.agents.joinTokenSecret -}}{{- fail "agents.enabled needs agents.joinTokenSecret: whoever has that token may join as a node" -}}{{- end -}}
 {{- $secrets = append $secrets (merge (dict "path" "join-token") .Values.agents.joinTokenSecret) -}}
 {{- with .Values.agents.tlsSecret -}}
 {{- $secrets = concat $secrets (list (dict "name" . "key" "tls.crt" "path" "agents.crt") (dict "name" . "key" "tls.key" "path" "agents.key")) -}}
