@@ -161,7 +161,8 @@ class AnswerObserver implements AnswerWatch {
   }
 
   #usage(head: AnswerHead): Outcome['usage'] {
-    if (head.kind === undefined || this.#bytes === 0 || !this.#isEnded(head)) return NO_USAGE;
+    const isSeen = this.#seesBody || head.isWhole;
+    if (head.kind === undefined || !isSeen || !this.#isEnded(head)) return NO_USAGE;
     return usageIn(this.#tail.text(), head.kind);
   }
 
