@@ -6,8 +6,8 @@ import type { Config } from '../config/config.ts';
 import { type GrpcServer, startGrpcServer } from '../envoy/grpc/server.ts';
 import type { RoutingParams } from '../routing/params.ts';
 import { EndpointFeed } from './endpoint-feed.ts';
+import { grpcOptions } from './grpc-options.ts';
 import { type ControlPlaneOptions, createParts, type Parts } from './parts.ts';
-import { grpcBind } from './places.ts';
 import { untilKnown } from './sharing.ts';
 import { runSweeper } from './sweeper.ts';
 
@@ -73,7 +73,7 @@ export class ControlPlane {
     this.#logNodes();
     await this.#listenAdmin();
     this.#grpc = await startGrpcServer({
-      bind: grpcBind(config),
+      ...grpcOptions(config),
       limits: { bodyBytes: config.limits.body },
       services: [this.#parts.processor, this.#parts.publisher, this.#parts.accessLog],
       clock,

@@ -2,6 +2,7 @@ import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'nod
 import type { MethodDefinition } from '@grpc/proto-loader';
 import { framed, MessageReader, type ReadProblem } from './message-reader.ts';
 import { type CallStatus, OK, STATUS } from './status.ts';
+import type { UnreadBudget } from './unread-budget.ts';
 
 /** What happens to a call, in this order; nothing after `onOver`. */
 export interface CallListener<In> {
@@ -15,6 +16,8 @@ export interface CallListener<In> {
 export interface CallOptions {
   /** Largest message that is read, bytes. */
   readonly maxMessageBytes: number;
+  /** What all peers together may leave unread. */
+  readonly unread: UnreadBudget;
   /** A defect in the code that was called. */
   readonly onDefect: (error: unknown) => void;
 }
@@ -37,6 +40,9 @@ export class GrpcCall<In = unknown, Out = unknown> {
   #listener: CallListener<In> | undefined;
   #status: CallStatus | undefined;
   #hasHeaders = false;
+  /** Whether a message has come. */
+  #isHeard = false;
+  #isBehind = false;
 
   constructor(stream: ServerHttp2Stream, method: MethodDefinition<object, object>, options: CallOptions) {
     this.#stream = stream;
@@ -51,7 +57,10 @@ export class GrpcCall<In = unknown, Out = unknown> {
     this.#listener = listener;
     const stream = this.#stream;
     const reader = new MessageReader(this.#options.maxMessageBytes);
-    const onMessage = (message: Buffer) => this.#receive(message);
+    const onMessage = (message: Buffer) => {
+      this.#isHeard = true;
+      this.#receive(message);
+    };
     stream.on('data', (chunk: Buffer) => {
       if (this.#status !== undefined) return;
       const problem = reader.push(chunk, onMessage);
@@ -60,7 +69,10 @@ export class GrpcCall<In = unknown, Out = unknown> {
     stream.on('end', () => {
       if (this.#status === undefined) this.#guard(() => listener.onEnd());
     });
-    stream.on('close', () => this.#guard(() => listener.onOver()));
+    stream.on('close', () => {
+      if (this.#isBehind) this.#options.unread.set(this, 0);
+      this.#guard(() => listener.onOver());
+    });
   }
 
   /** Nothing happens where the call is over already. */
@@ -69,7 +81,20 @@ export class GrpcCall<In = unknown, Out = unknown> {
     if (this.#status !== undefined || stream.destroyed || stream.closed) return;
     if (!this.#hasHeaders) this.#sendHeaders();
     // Sound: whoever handles a method knows what it answers with.
-    stream.write(framed(this.#method.responseSerialize(message as object)));
+    if (!stream.write(framed(this.#method.responseSerialize(message as object)))) this.#fallBehind();
+  }
+
+  /** The peer does not read what it is sent, for now or for ever. */
+  cut(): void {
+    this.#status ??= { code: STATUS.resourceExhausted, details: '' };
+    this.#stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    this.#stream.destroy();
+  }
+
+  /** Nobody opens a call to say nothing: such a one is ended. */
+  endUnheard(): void {
+    if (this.#isHeard || this.#status !== undefined) return;
+    this.end({ code: STATUS.deadlineExceeded, details: 'no message came' });
   }
 
   /** Ends the call after all that was sent. The first status counts. */
@@ -84,6 +109,18 @@ export class GrpcCall<In = unknown, Out = unknown> {
       return;
     }
     stream.end();
+  }
+
+  #fallBehind(): void {
+    const stream = this.#stream;
+    const { unread } = this.#options;
+    if (!this.#isBehind)
+      stream.once('drain', () => {
+        this.#isBehind = false;
+        unread.set(this, 0);
+      });
+    this.#isBehind = true;
+    unread.set(this, stream.writableLength);
   }
 
   #sendHeaders(): void {

@@ -1,47 +1,99 @@
 import {
+  createSecureServer,
   createServer,
+  type Http2SecureServer,
   type Http2Server,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { GrpcBind } from './bind.ts';
 import { type CallOptions, GrpcCall } from './call.ts';
+import { type Connection, leastUseful } from './connections.ts';
+import { HANDSHAKE_MS, Handshakes } from './handshakes.ts';
+import { keepAlive } from './keep-alive.ts';
 import type { Method } from './service.ts';
 import { STATUS } from './status.ts';
+import type { Strangers } from './strangers.ts';
+import type { TlsPair } from './tls-source.ts';
 
-/** Every request of every Envoy holds one stream until its answer's last byte. */
-const MAX_CONCURRENT_STREAMS = 100_000;
+/** Of one connection. Every request of an Envoy holds one until its answer's last byte; past it Envoy opens another connection. */
+const MAX_CONCURRENT_STREAMS = 20_000;
 /** Envoy resets a stream for every hang-up and timeout; Node's default answers about 1,000 of them with GOAWAY. */
 const RESETS = { streamResetBurst: 1_000_000, streamResetRate: 1_000_000 };
 /** Of one stream and of a whole connection: what a peer may send before we have read it, bytes. */
 const STREAM_WINDOW = 1024 * 1024;
 const SESSION_WINDOW = 16 * 1024 * 1024;
-/** Far beyond what the streams allowed here take, MB: other limits of ours bound them. */
-const MAX_SESSION_MEMORY = 4096;
+/** Of one connection, MB: streams that are open and headers on their way. Bodies are bounded elsewhere, see UnreadBudget. */
+const MAX_SESSION_MEMORY = 1024;
+/** Settings and pings that one frame of a peer's may hold, and that may lie unanswered before its connection is cut. */
+const FRAMES = { maxSettings: 32, maxOutstandingPings: 10, maxOutstandingSettings: 10 };
+/** Headers of one call: number and bytes. Envoy's forwards no request's headers here, it sends them in messages. */
+const HEADERS = { maxHeaderListPairs: 64 };
+const MAX_HEADER_BYTES = 16 * 1024;
+/** Past it, the least useful connection makes way: see `leastUseful`. */
 const MAX_CONNECTIONS = 1_024;
-/** A peer that answers no ping within this time is gone. */
-const PING_MS = 30_000;
-const PONG_MS = 10_000;
+/** Calls that say nothing are looked for so often, and so long after they were opened they end. */
+const LOOK_MS = 10_000;
+const UNHEARD_MS = 30_000;
+const TLS = { minVersion: 'TLSv1.2', ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_MS } as const;
 
-/** gRPC over Node's own HTTP/2, cleartext: connections, and which method each stream calls. */
+export interface ListenerOptions extends CallOptions {
+  /** Undefined: plaintext. */
+  readonly tls: TlsPair | undefined;
+  readonly strangers: Strangers;
+  /** For tests. */
+  readonly maxConnections?: number;
+}
+
+interface Peer extends Connection {
+  readonly session: ServerHttp2Session;
+}
+
+/** gRPC over Node's own HTTP/2: connections, and which method each stream calls. */
 export class Http2Listener {
-  readonly #server: Http2Server;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #server: Http2Server | Http2SecureServer;
+  readonly #options: ListenerOptions;
+  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #peers = new Map<ServerHttp2Session, Peer>();
+  readonly #calls = new Map<GrpcCall, number>();
+  readonly #look: NodeJS.Timeout;
   #onEmpty: (() => void)[] = [];
 
-  constructor(methods: ReadonlyMap<string, Method>, options: CallOptions) {
-    this.#server = createServer({
+  constructor(methods: ReadonlyMap<string, Method>, options: ListenerOptions) {
+    this.#methods = methods;
+    this.#options = options;
+    const { tls, strangers } = options;
+    const settings = {
       ...RESETS,
-      settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, initialWindowSize: STREAM_WINDOW },
+      ...FRAMES,
+      ...HEADERS,
+      settings: {
+        maxConcurrentStreams: MAX_CONCURRENT_STREAMS,
+        initialWindowSize: STREAM_WINDOW,
+        maxHeaderListSize: MAX_HEADER_BYTES,
+      },
       maxSessionMemory: MAX_SESSION_MEMORY,
-    });
-    this.#server.maxConnections = MAX_CONNECTIONS;
+    };
+    if (tls === undefined) this.#server = createServer(settings);
+    else {
+      const server = createSecureServer({ ...settings, ...TLS, ...tls });
+      const handshakes = new Handshakes(options.maxConnections ?? MAX_CONNECTIONS);
+      server.on('connection', (socket: Socket) => handshakes.begun(socket));
+      server.on('secureConnection', (socket) => handshakes.done(socket));
+      server.on('tlsClientError', (error, socket) => strangers.handshakeFailed(error, socket.remoteAddress));
+      server.on('unknownProtocol', (socket) => {
+        strangers.met('no_h2', 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined);
+        socket.destroy();
+      });
+      this.#server = server;
+    }
     this.#server.on('session', (session) => this.#connected(session));
-    this.#server.on('stream', (stream, headers) => open(stream, headers, methods, options));
-    // A connection that is no HTTP/2, or breaks: nothing of ours.
+    this.#server.on('stream', (stream, headers) => this.#opened(stream, headers));
+    // A connection that is no HTTP/2, or breaks: nothing of ours, see #connected.
     this.#server.on('sessionError', () => undefined);
+    this.#look = setInterval(() => this.#endUnheard(), LOOK_MS).unref();
   }
 
   /** Answers the port, undefined on a Unix socket. Rejects where the address cannot be had. */
@@ -59,48 +111,88 @@ export class Http2Listener {
     });
   }
 
+  /** Handshakes use this certificate from now on. */
+  useTls(pair: TlsPair): void {
+    if ('setSecureContext' in this.#server) this.#server.setSecureContext({ ...TLS, ...pair });
+  }
+
   /** Takes no new connections and streams; resolves when those open have ended. */
   close(): Promise<void> {
+    clearInterval(this.#look);
     this.#server.close();
-    for (const session of this.#sessions) session.close();
-    if (this.#sessions.size === 0) return Promise.resolve();
+    for (const session of this.#peers.keys()) session.close();
+    if (this.#peers.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onEmpty.push(resolve));
   }
 
   /** Cuts every connection. */
   destroy(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const session of this.#peers.keys()) session.destroy();
   }
 
   #connected(session: ServerHttp2Session): void {
-    this.#sessions.add(session);
+    const address = session.socket.remoteAddress ?? '';
+    const peer: Peer = { session, address, isGreeted: false, streams: 0, usedAt: performance.now() };
+    this.#peers.set(session, peer);
     session.setLocalWindowSize(SESSION_WINDOW);
+    const greeting = setTimeout(() => session.destroy(), HANDSHAKE_MS).unref();
+    session.once('remoteSettings', () => {
+      peer.isGreeted = true;
+      clearTimeout(greeting);
+    });
     const stopPinging = keepAlive(session);
-    session.on('error', () => undefined); // `close` follows
+    // `close` follows.
+    session.on('error', (error) => this.#options.strangers.sessionFailed(error, address));
     session.on('close', () => {
+      clearTimeout(greeting);
       stopPinging();
-      this.#sessions.delete(session);
-      if (this.#sessions.size > 0) return;
+      this.#peers.delete(session);
+      if (this.#peers.size > 0) return;
       for (const resolve of this.#onEmpty.splice(0)) resolve();
     });
+    if (this.#peers.size > (this.#options.maxConnections ?? MAX_CONNECTIONS))
+      leastUseful(this.#peers.values(), peer)?.session.destroy();
+  }
+
+  #opened(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const { session } = stream;
+    const peer = session === undefined ? undefined : this.#peers.get(session as ServerHttp2Session); // sound: we are the server
+    const now = performance.now();
+    if (peer !== undefined) {
+      peer.streams += 1;
+      peer.usedAt = now;
+    }
+    const call = callOf(stream, headers, this.#methods, this.#options);
+    if (call !== undefined) this.#calls.set(call, now);
+    stream.on('close', () => {
+      if (peer !== undefined) peer.streams -= 1;
+      if (call !== undefined) this.#calls.delete(call);
+    });
+  }
+
+  #endUnheard(): void {
+    const before = performance.now() - UNHEARD_MS;
+    for (const [call, openedAt] of this.#calls) if (openedAt < before) call.endUnheard();
   }
 }
 
-function open(
+/** Undefined where it is no call of ours; that is answered then. */
+function callOf(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   methods: ReadonlyMap<string, Method>,
   options: CallOptions,
-): void {
+): GrpcCall | undefined {
   if (!isGrpc(headers)) {
     stream.on('error', () => undefined);
     stream.respond({ ':status': 415 }, { endStream: true });
-    return;
+    return undefined;
   }
   const method = methods.get(headers[':path'] ?? '');
   if (method !== undefined) {
-    method.handle(new GrpcCall(stream, method.definition, options));
-    return;
+    const call = new GrpcCall(stream, method.definition, options);
+    method.handle(call);
+    return call;
   }
   stream.on('error', () => undefined);
   stream.respond(
@@ -112,25 +204,9 @@ function open(
     },
     { endStream: true },
   );
+  return undefined;
 }
 
 function isGrpc(headers: IncomingHttpHeaders): boolean {
   return headers[':method'] === 'POST' && headers['content-type']?.startsWith('application/grpc') === true;
-}
-
-/** A peer whose machine vanished says nothing, ever: its connection and streams end here. */
-function keepAlive(session: ServerHttp2Session): () => void {
-  let late: NodeJS.Timeout | undefined;
-  const timer = setInterval(() => {
-    if (session.destroyed) return;
-    late ??= setTimeout(() => session.destroy(), PONG_MS).unref();
-    session.ping(() => {
-      clearTimeout(late);
-      late = undefined;
-    });
-  }, PING_MS).unref();
-  return () => {
-    clearInterval(timer);
-    clearTimeout(late);
-  };
 }

@@ -6,6 +6,9 @@ export type ReadProblem = 'compressed' | 'too_large';
 
 const EMPTY = Buffer.alloc(0);
 
+/** Memory for a message comes with its bytes at first: its prefix may promise more than ever follows. */
+const EARNED_BYTES = [256 * 1024, 4 * 1024 * 1024] as const;
+
 /**
  * Cuts a stream's bytes into gRPC messages. A message that lies whole in one chunk is not copied; of a larger one each
  * chunk is copied to its place as it comes, so that 64 MiB never have to be copied at once.
@@ -16,6 +19,7 @@ export class MessageReader {
   #head: Buffer = EMPTY;
   /** The message at hand, and how much of it is there. */
   #message: Buffer | undefined;
+  #length = 0;
   #filled = 0;
 
   constructor(maxBytes: number) {
@@ -35,7 +39,8 @@ export class MessageReader {
       if (length > this.#maxBytes) return 'too_large';
       rest = rest.subarray(PREFIX_BYTES);
       if (rest.length < length) {
-        this.#message = Buffer.allocUnsafe(length);
+        this.#message = Buffer.allocUnsafe(roomFor(length, 0));
+        this.#length = length;
         this.#filled = 0;
         rest = this.#fill(rest, onMessage);
       } else {
@@ -49,16 +54,29 @@ export class MessageReader {
 
   /** Takes what belongs to the message at hand and answers the rest. */
   #fill(chunk: Buffer, onMessage: (message: Buffer) => void): Buffer {
-    const message = this.#message;
+    let message = this.#message;
     if (message === undefined) return chunk;
-    const taken = chunk.copy(message, this.#filled);
+    const wanted = Math.min(this.#length, this.#filled + chunk.length);
+    if (wanted > message.length) {
+      const larger = Buffer.allocUnsafe(roomFor(this.#length, wanted));
+      message.copy(larger, 0, 0, this.#filled);
+      message = larger;
+      this.#message = larger;
+    }
+    const taken = chunk.copy(message, this.#filled, 0, this.#length - this.#filled);
     this.#filled += taken;
-    if (this.#filled === message.length) {
+    if (this.#filled === this.#length) {
       this.#message = undefined;
-      onMessage(message);
+      onMessage(message.length === this.#length ? message : message.subarray(0, this.#length));
     }
     return chunk.subarray(taken);
   }
+}
+
+/** What to take for a message of which `wanted` bytes are there. */
+function roomFor(length: number, wanted: number): number {
+  for (const earned of EARNED_BYTES) if (wanted < earned) return Math.min(length, earned);
+  return length;
 }
 
 /** A message with its prefix, ready to be sent. */

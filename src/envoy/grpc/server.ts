@@ -2,8 +2,19 @@ import type { Log } from '../../app/log.ts';
 import type { Clock } from '../../app/ports.ts';
 import { claimSocket, type GrpcBind, grpcAddress, protectSocket } from './bind.ts';
 import { HealthService } from './health.ts';
-import { Http2Listener } from './http2-listener.ts';
+import { Http2Listener, type ListenerOptions } from './http2-listener.ts';
+import { SelfSigned } from './self-signed.ts';
 import { type GrpcService, methodsOf } from './service.ts';
+import { Strangers } from './strangers.ts';
+import { renewTls } from './tls-renewal.ts';
+import { TlsFiles, type TlsPair, type TlsSource } from './tls-source.ts';
+import { UnreadBudget } from './unread-budget.ts';
+
+/** How the gRPC address is encrypted: not at all, by a certificate of our own making kept in a folder, or by files. */
+export type GrpcTls =
+  | { readonly kind: 'off' }
+  | { readonly kind: 'self-signed'; readonly folder: string }
+  | { readonly kind: 'files'; readonly cert: string; readonly key: string };
 
 export interface GrpcServerOptions {
   readonly bind: GrpcBind;
@@ -12,6 +23,10 @@ export interface GrpcServerOptions {
     readonly bodyBytes: number;
   };
   readonly services: readonly GrpcService[];
+  /** Of `bind` only; on a Unix socket there is none. Absent: off. */
+  readonly tls?: GrpcTls;
+  /** Health alone, in plaintext, listens here as well. */
+  readonly health?: GrpcBind | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -25,8 +40,12 @@ export interface DrainOptions {
 
 /** What a message holds beside the body: headers, metadata, framing. */
 const MESSAGE_SLACK_BYTES = 1024 * 1024;
+/** What peers together may be sent and leave unread, bytes: several of the largest bodies. */
+const MAX_UNREAD_BYTES = 512 * 1024 * 1024;
 /** After the last request ended, its access log entry is still under way. */
 const LAST_ENTRIES_MS = 100;
+/** A request for health. */
+const MAX_HEALTH_BYTES = 4096;
 /** How long a closed stream may take to leave the socket. */
 const STUCK_PEER_MS = 1_000;
 
@@ -36,23 +55,20 @@ export class GrpcServer {
   readonly address: string;
   /** Undefined on a Unix socket. */
   readonly port: number | undefined;
-  readonly #listener: Http2Listener;
+  /** Where health alone listens; undefined: nowhere. */
+  readonly healthAddress: string | undefined;
+  readonly #parts: ServerParts;
   readonly #health: HealthService;
   readonly #options: GrpcServerOptions;
   #stopped: Promise<void> | undefined;
 
-  constructor(
-    listener: Http2Listener,
-    health: HealthService,
-    options: GrpcServerOptions,
-    port: number | undefined,
-  ) {
-    const { bind } = options;
-    this.#listener = listener;
+  constructor(parts: ServerParts, health: HealthService, options: GrpcServerOptions) {
+    this.#parts = parts;
     this.#health = health;
     this.#options = options;
-    this.port = port;
-    this.address = grpcAddress(bind.kind === 'tcp' ? { ...bind, port: port ?? bind.port } : bind);
+    this.port = parts.main.port;
+    this.address = addressOf(options.bind, parts.main.port);
+    this.healthAddress = options.health && addressOf(options.health, parts.health?.port);
   }
 
   get isReady(): boolean {
@@ -78,7 +94,9 @@ export class GrpcServer {
   async #drain({ delayMs, deadlineMs }: DrainOptions, signal: AbortSignal): Promise<void> {
     const { clock, services, log } = this.#options;
     await clock.sleep(delayMs, signal);
-    const finished = this.#listener.close();
+    const { main, health, stopRenewing } = this.#parts;
+    stopRenewing.abort();
+    const finished = main.listener.close();
     const isSettled = await this.#settled(deadlineMs, signal);
     if (isSettled) await clock.sleep(LAST_ENTRIES_MS, signal);
     else log.warn({ deadlineMs }, 'streams still open at the end of the drain are cut');
@@ -87,7 +105,10 @@ export class GrpcServer {
     const giveUp = new AbortController();
     await Promise.race([finished, clock.sleep(STUCK_PEER_MS, giveUp.signal)]);
     giveUp.abort();
-    this.#listener.destroy();
+    main.listener.destroy();
+    // Last: until now it has told probes that we are alive, and not ready.
+    void health?.listener.close();
+    health?.listener.destroy();
   }
 
   /** False where requests are still under way at the deadline. */
@@ -104,26 +125,84 @@ export class GrpcServer {
 
 /** Starts listening. Throws with the remedy where the address is taken. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
-  const { bind, services, limits, log } = options;
+  const { bind, services, limits, clock, log } = options;
   const health = new HealthService();
-  const listener = new Http2Listener(methodsOf([...services, health]), {
+  const source = tlsSource(options);
+  const pair = await source?.pair();
+  const common = {
+    unread: new UnreadBudget(MAX_UNREAD_BYTES),
+    onDefect: (error: unknown) => log.error({ err: error }, 'a gRPC call failed inside'),
+  };
+  const main = await listening([...services, health], bind, '--grpc', {
+    ...common,
     maxMessageBytes: limits.bodyBytes + MESSAGE_SLACK_BYTES,
-    onDefect: (error) => log.error({ err: error }, 'a gRPC call failed inside'),
+    tls: pair,
+    strangers: new Strangers(grpcAddress(bind), clock, log),
   });
-  if (bind.kind === 'unix') await claimSocket(bind.path);
-  let port: number | undefined;
+  const healthBind = options.health;
+  let ofHealth: Listening | undefined;
   try {
-    port = await listener.listen(bind);
+    ofHealth =
+      healthBind &&
+      (await listening([health], healthBind, '--health', {
+        ...common,
+        maxMessageBytes: MAX_HEALTH_BYTES,
+        tls: undefined,
+        strangers: new Strangers(grpcAddress(healthBind), clock, log),
+      }));
   } catch (error) {
-    throw new Error(bindProblem(grpcAddress(bind), error), { cause: error });
+    void main.listener.close();
+    throw error;
   }
-  if (bind.kind === 'unix') await protectSocket(bind.path);
-  return new GrpcServer(listener, health, options, port);
+  const stopRenewing = new AbortController();
+  if (source !== undefined && pair !== undefined) {
+    const use = (renewed: TlsPair): void => main.listener.useTls(renewed);
+    void renewTls(pair, { source, clock, log, use }, stopRenewing.signal);
+  }
+  return new GrpcServer({ main, health: ofHealth, stopRenewing }, health, options);
 }
 
-function bindProblem(address: string, error: unknown): string {
+interface Listening {
+  readonly listener: Http2Listener;
+  readonly port: number | undefined;
+}
+interface ServerParts {
+  readonly main: Listening;
+  readonly health: Listening | undefined;
+  readonly stopRenewing: AbortController;
+}
+
+async function listening(
+  services: readonly GrpcService[],
+  bind: GrpcBind,
+  flag: string,
+  options: ListenerOptions,
+): Promise<Listening> {
+  const listener = new Http2Listener(methodsOf(services), options);
+  if (bind.kind === 'unix') await claimSocket(bind.path);
+  try {
+    const port = await listener.listen(bind);
+    if (bind.kind === 'unix') await protectSocket(bind.path);
+    return { listener, port };
+  } catch (error) {
+    throw new Error(bindProblem(grpcAddress(bind), flag, error), { cause: error });
+  }
+}
+
+function tlsSource({ tls, bind, clock }: GrpcServerOptions): TlsSource | undefined {
+  if (tls === undefined || tls.kind === 'off' || bind.kind === 'unix') return undefined;
+  return tls.kind === 'files'
+    ? new TlsFiles(tls.cert, tls.key)
+    : new SelfSigned(tls.folder, bind.host, clock);
+}
+
+function addressOf(bind: GrpcBind, port: number | undefined): string {
+  return grpcAddress(bind.kind === 'tcp' ? { ...bind, port: port ?? bind.port } : bind);
+}
+
+function bindProblem(address: string, flag: string, error: unknown): string {
   const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
   if (isTaken)
-    return `gRPC address ${address} is taken: stop what listens there, or give another with --grpc`;
+    return `gRPC address ${address} is taken: stop what listens there, or give another with ${flag}`;
   return `cannot listen for gRPC on ${address}: ${error instanceof Error ? error.message : String(error)}`;
 }
