@@ -5,6 +5,7 @@ import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
 import { createDecisionCore, type DecisionCore } from '../app/decision-core.ts';
 import { drainingNodes } from '../app/drains/drain-causes.ts';
+import type { ExtProcProblem } from '../app/ext-proc-profile.ts';
 import { ExtProcReport } from '../app/ext-proc-report.ts';
 import { Fleet } from '../app/fleet.ts';
 import { formatHostPort } from '../app/host-port.ts';
@@ -16,6 +17,7 @@ import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
 import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
 import { grpcAddress } from '../envoy/grpc/bind.ts';
+import { watchAnswers } from '../envoy/processor/answer-observer.ts';
 import { ProcessorService } from '../envoy/processor/service.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
@@ -195,6 +197,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   );
   const { profile, minEndpoints } = config.extProc;
   const extProc = new ExtProcReport({ profile, clock, log, alarms, telemetry: metrics });
+  const onProblem = (problem: ExtProcProblem): void => extProc.met(problem);
   const processor = new ProcessorService(
     {
       router,
@@ -210,7 +213,10 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
       profile,
       minEndpoints,
       maxBodyBytes: config.limits.body,
-      onProblem: (problem) => extProc.met(problem),
+      onProblem,
+      ...(config.extProc.outcomes === 'stream'
+        ? { watchAnswer: watchAnswers({ recorder: core.recorder, clock, log, onProblem }) }
+        : {}),
     },
   );
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
