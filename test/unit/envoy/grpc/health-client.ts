@@ -1,11 +1,13 @@
 import { type ChannelCredentials, type Client, credentials, makeClientConstructor } from '@grpc/grpc-js';
 import { HealthService } from '../../../../src/envoy/grpc/health.ts';
+import type { CallEvents } from './harness.ts';
 
 interface HealthStub extends Client {
   Check(
     request: { service: string },
     done: (error: { code: number; details: string } | null, answer?: { status?: number }) => void,
   ): void;
+  Watch(request: { service: string }): CallEvents<{ status?: number }>;
 }
 
 const STATUSES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
@@ -27,6 +29,13 @@ export class HealthClient {
         resolve(error === null ? (STATUSES[answer?.status ?? 0] ?? '') : `${error.code} ${error.details}`),
       ),
     );
+  }
+
+  watch(service: string, onStatus: (status: string) => void, onEnd: (code: number) => void): void {
+    const call = this.#stub.Watch({ service });
+    call.on('data', ({ status }) => onStatus(STATUSES[status ?? 0] ?? ''));
+    call.on('status', ({ code }) => onEnd(code));
+    call.on('error', () => undefined); // the status says the same
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls';
 
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 export const FRAME = {
@@ -98,6 +98,11 @@ export class RawPeer {
       if (this.isClosed || this.socket.destroyed) resolve();
       else this.socket.write(bytes, () => resolve());
     });
+  }
+
+  /** Of the certificate that it was shown. */
+  subject(): string {
+    return this.socket instanceof TLSSocket ? (this.socket.getPeerX509Certificate()?.subject ?? '') : '';
   }
 
   /** Types of the frames received so far. */

@@ -1,0 +1,232 @@
+import { spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { credentials } from '@grpc/grpc-js';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { SelfSigned } from '../../../../src/envoy/grpc/self-signed.ts';
+import { type GrpcServer, type GrpcTls, startGrpcServer } from '../../../../src/envoy/grpc/server.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import { MemoryLog, until } from './harness.ts';
+import { HealthClient } from './health-client.ts';
+import { FRAME, frame, PREFACE, RawPeer } from './raw-peer.ts';
+
+const H2 = { ALPNProtocols: ['h2'], rejectUnauthorized: false };
+let folder: string;
+const open: { close(): unknown }[] = [];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'warmpath-tls-'));
+  for (const name of ['one', 'two']) {
+    const key = [
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-keyout',
+      join(folder, `${name}.key`),
+    ];
+    const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'];
+    const args = [
+      'req',
+      '-x509',
+      ...key,
+      '-nodes',
+      '-days',
+      '2',
+      ...names,
+      '-out',
+      join(folder, `${name}.pem`),
+    ];
+    expect(spawnSync('openssl', args).status).toBe(0);
+  }
+});
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Started {
+  readonly server: GrpcServer;
+  readonly port: number;
+  readonly clock: FakeClock;
+  readonly log: MemoryLog;
+}
+
+async function start(tls: GrpcTls): Promise<Started> {
+  const [clock, log] = [new FakeClock({ date: new Date() }), new MemoryLog()];
+  const server = await startGrpcServer({
+    bind: { kind: 'tcp', host: '127.0.0.1', port: 0 },
+    limits: { bodyBytes: 1024 * 1024 },
+    services: [],
+    tls,
+    clock,
+    log,
+  });
+  open.push(server);
+  return { server, port: server.port ?? 0, clock, log };
+}
+
+/** Which certificate a new connection is shown. */
+async function subjectAt(port: number): Promise<string> {
+  const peer = await RawPeer.openTls(port, H2);
+  open.push(peer);
+  return peer.subject();
+}
+
+function files(name: string): GrpcTls {
+  const [cert, key] = [join(folder, `${name}-used.pem`), join(folder, `${name}-used.key`)];
+  copyFileSync(join(folder, `${name}.pem`), cert);
+  copyFileSync(join(folder, `${name}.key`), key);
+  return { kind: 'files', cert, key };
+}
+
+describe('a certificate of our own making', () => {
+  it('serves clients that take it as CA, over TLS 1.2 and later, and is kept', async () => {
+    const kept = join(folder, 'kept');
+    const { server, port } = await start({ kind: 'self-signed', folder: kept });
+    const client = new HealthClient(
+      server.address,
+      credentials.createSsl(readFileSync(join(kept, 'cert.pem'))),
+    );
+    open.push(client);
+    expect(await client.check('liveness')).toBe('SERVING');
+    expect(statSync(join(kept, 'key.pem')).mode & 0o777).toBe(0o600);
+    expect(statSync(kept).mode & 0o777).toBe(0o700);
+
+    const old = {
+      ...H2,
+      minVersion: 'TLSv1',
+      maxVersion: 'TLSv1.1',
+      ciphers: 'DEFAULT:@SECLEVEL=0',
+    } as const;
+    const refused = await RawPeer.openTls(port, old);
+    open.push(refused);
+    await refused.closed;
+    const taken = await RawPeer.openTls(port, { ...H2, maxVersion: 'TLSv1.2' });
+    open.push(taken);
+    expect(taken.isClosed).toBe(false);
+
+    const again = await start({ kind: 'self-signed', folder: kept });
+    const same = new HealthClient(
+      again.server.address,
+      credentials.createSsl(readFileSync(join(kept, 'cert.pem'))),
+    );
+    open.push(same);
+    expect(await same.check('liveness')).toBe('SERVING');
+  });
+
+  it('names this machine, and the address where it listens', async () => {
+    const { cert } = await new SelfSigned(join(folder, 'names'), '10.1.2.3', new FakeClock()).pair();
+    const { subjectAltName = '', ca } = new X509Certificate(cert);
+    expect(subjectAltName).toMatch(/DNS:localhost.*IP Address:127\.0\.0\.1.*IP Address:10\.1\.2\.3/);
+    expect(ca).toBe(false);
+  });
+
+  it('is made anew a month before its end, and where its files were spoilt', async () => {
+    const at = (date: string) =>
+      new SelfSigned(join(folder, 'old'), '::', new FakeClock({ date: new Date(date) }));
+    const first = await at('2026-01-01').pair();
+    expect(await at('2026-11-01').pair()).toEqual(first);
+    const second = await at('2026-12-15').pair();
+    expect(second.cert).not.toBe(first.cert);
+    expect(Date.parse(new X509Certificate(second.cert).validTo)).toBeGreaterThan(Date.parse('2027-12-01'));
+    writeFileSync(join(folder, 'old', 'key.pem'), first.key);
+    expect((await at('2026-12-16').pair()).cert).not.toBe(second.cert);
+  });
+});
+
+describe('a certificate in files', () => {
+  it('is replaced when they change; streams that run go on', async () => {
+    const tls = files('one');
+    const { server, port, clock, log } = await start(tls);
+    const client = new HealthClient(
+      server.address,
+      credentials.createSsl(readFileSync(join(folder, 'one.pem'))),
+    );
+    open.push(client);
+    const statuses: string[] = [];
+    const ended: unknown[] = [];
+    client.watch(
+      'readiness',
+      (status) => statuses.push(status),
+      (error) => ended.push(error),
+    );
+    await until(() => statuses.length === 1);
+    expect(await subjectAt(port)).toContain('CN=one');
+
+    if (tls.kind !== 'files') throw new Error('not files');
+    copyFileSync(join(folder, 'two.pem'), tls.cert);
+    await clock.advance(10_000);
+    await until(() => log.messages('warn').length === 1);
+    expect(log.messages('warn')[0]).toMatch(/was not renewed, the old one stays: .*no private key/);
+    expect(await subjectAt(port)).toContain('CN=one');
+
+    copyFileSync(join(folder, 'two.key'), tls.key);
+    await clock.advance(10_000);
+    await until(() => log.messages('info').includes('gRPC uses the renewed certificate'));
+    expect(await subjectAt(port)).toContain('CN=two');
+    server.setReady(true);
+    await until(() => statuses.length === 2);
+    expect(ended).toEqual([]);
+  });
+
+  it('that is missing keeps the server from starting, and says which', async () => {
+    const tls: GrpcTls = { kind: 'files', cert: join(folder, 'none.pem'), key: join(folder, 'one.key') };
+    await expect(start(tls)).rejects.toThrow(/none\.pem cannot be read \(ENOENT\)/);
+  });
+});
+
+describe('who speaks otherwise', () => {
+  it.each([
+    ['HTTP/2 in plaintext', Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0)])],
+    ['HTTP/1.1 in plaintext', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+  ])('%s to a TLS port is told of in the log, once a minute', async (_name, bytes) => {
+    const { port, clock, log } = await start(files('one'));
+    const talk = async () => {
+      const peer = await RawPeer.open(port);
+      open.push(peer);
+      await peer.write(bytes);
+      await peer.closed;
+    };
+    for (let i = 0; i < 3; i++) await talk();
+    expect(log.messages('warn')).toEqual([expect.stringMatching(/speaks plaintext .* wants TLS/)]);
+    await clock.advance(60_000);
+    await talk();
+    expect(log.lines.at(-1)?.fields).toMatchObject({ connections: 3 });
+    expect(log.messages('warn')).toHaveLength(2);
+  });
+
+  it('TLS to a plaintext port is told of', async () => {
+    const { port, log } = await start({ kind: 'off' });
+    const peer = await RawPeer.openTls(port, H2);
+    open.push(peer);
+    await peer.closed;
+    await until(() => log.messages('warn').length === 1);
+    expect(log.messages('warn')[0]).toMatch(/if that is TLS, set extProc\.tls/);
+  });
+
+  it('TLS without HTTP/2 is told of', async () => {
+    const { port, log } = await start(files('one'));
+    for (const ALPNProtocols of [['http/1.1'], undefined]) {
+      const peer = await RawPeer.openTls(port, {
+        rejectUnauthorized: false,
+        ...(ALPNProtocols && { ALPNProtocols }),
+      });
+      open.push(peer);
+      await peer.closed;
+    }
+    expect(log.messages('warn')).toEqual([expect.stringContaining('not HTTP/2')]);
+  });
+
+  it('a probe that connects and hangs up is not worth a line', async () => {
+    const { port, log } = await start(files('one'));
+    const peer = await RawPeer.open(port);
+    peer.close();
+    await peer.closed;
+    // Another handshake is over after it: so is the look at the probe.
+    expect(await subjectAt(port)).toContain('CN=one');
+    expect(log.lines).toEqual([]);
+  });
+});
