@@ -1,5 +1,5 @@
 import type { KubernetesListObject, KubernetesObject } from '@kubernetes/client-node';
-import { type InferencePool, poolCandidates, readPool } from './inference-pool.ts';
+import { poolCandidates, readPool } from './inference-pool.ts';
 import { followKube, type KubeLook, type KubeSourceOptions } from './kube-source.ts';
 import { watchList } from './kube-watch.ts';
 import type { DiscoverySource, Report } from './source.ts';
@@ -50,7 +50,7 @@ export class InferencePoolSource implements DiscoverySource {
         members = new PoolMembers(pool.selector, this.#options, look);
         members.follow(isOver).catch(broken.reject);
       }
-      members.reachedAt(pool);
+      members.reachedAt(pool.ports);
     };
     const api = kube.config.makeApiClient(kube.k8s.CustomObjectsApi);
     const place = { group: GROUP, version: VERSION, namespace, plural: PLURAL };
@@ -109,7 +109,7 @@ class PoolMembers {
     );
   }
 
-  reachedAt({ ports }: Pick<InferencePool, 'ports'>): void {
+  reachedAt(ports: readonly number[]): void {
     this.#ports = ports;
     this.#report();
   }
@@ -120,6 +120,6 @@ class PoolMembers {
 
   #report(): void {
     if (this.#pods === undefined) return;
-    this.#look.report(poolCandidates(this.#pods, { ports: this.#ports }, this.#options.name));
+    this.#look.report(poolCandidates(this.#pods, this.#ports));
   }
 }

@@ -62,12 +62,8 @@ export function readPool(raw: unknown, name: string): InferencePool | { readonly
   return { selector: selector.join(','), ports: [...new Set(targetPorts.map(({ number }) => number))] };
 }
 
-/** Every `podIP:port` of a pool's pods. `pool` names it in the nodes' labels. */
-export function poolCandidates(
-  pods: readonly unknown[],
-  { ports }: Pick<InferencePool, 'ports'>,
-  pool: string,
-): Candidate[] {
+/** Every `podIP:port` of a pool's pods. What it says of a pod is the same for every pool that has it. */
+export function poolCandidates(pods: readonly unknown[], ports: readonly number[]): Candidate[] {
   const byAddress = new Map<string, Pod>();
   for (const raw of pods) {
     const pod = podSchema.safeParse(raw).data;
@@ -82,7 +78,7 @@ export function poolCandidates(
   const nodes: ClusterNode[] = [];
   for (const [ip, pod] of byAddress)
     for (const number of ports) {
-      const candidate = candidateOf(pod, ip, number, ports.length > 1, pool);
+      const candidate = candidateOf(pod, ip, number, ports.length > 1);
       nodes.push({ candidate, isReady: isReady(pod), isTerminating: isTerminating(pod) });
     }
   return withReadiness(nodes);
@@ -101,10 +97,9 @@ function candidateOf(
   host: string,
   port: number,
   isOneOfSeveral: boolean,
-  pool: string,
 ): Candidate {
   const { name, uid, namespace, labels } = metadata;
-  const shown = { namespace, pod: name, pool, machine: spec?.nodeName, zone: labels?.[ZONE_LABEL] };
+  const shown = { namespace, pod: name, machine: spec?.nodeName, zone: labels?.[ZONE_LABEL] };
   return {
     name: isOneOfSeveral ? `${name.slice(0, MAX_POD_NAME)}-${port}` : name,
     url: { scheme: 'http', host, port },

@@ -5,6 +5,7 @@ import { poolsSuite } from './kubernetes/pools.ts';
 import { recipesSuite } from './kubernetes/recipes.ts';
 import { releasesSuite } from './kubernetes/releases.ts';
 import { rolesSuite } from './kubernetes/roles.ts';
+import { servingSuite } from './kubernetes/serving.ts';
 import { slicesSuite } from './kubernetes/slices.ts';
 
 // One API server for all: to start it takes longer than most of what is asked of it.
@@ -20,6 +21,7 @@ describeReal(realKubeApiServer(), 'a real Kubernetes API server', (path) => {
   // The first finds a cluster without definitions.
   poolsSuite(() => server);
   rolesSuite(() => server);
+  servingSuite(() => server);
   recipesSuite(() => server);
   releasesSuite(() => server);
   slicesSuite(() => server);

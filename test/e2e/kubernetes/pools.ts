@@ -93,7 +93,7 @@ export function poolsSuite(serverOf: () => KubeApiServer): void {
       expect(source.said.at(-1)?.find(({ name }) => name === 'ollama-0')).toMatchObject({
         source: 'kubernetes',
         identity: `pod:${uid}:8000`,
-        labels: { namespace: NAMESPACE, pod: 'ollama-0', pool: 'ollama', machine: 'machine-1' },
+        labels: { namespace: NAMESPACE, pod: 'ollama-0', machine: 'machine-1' },
       });
       await pods.report('ollama-0', { ip: '10.2.0.1' });
       await source.sees('ollama-0 10.2.0.1:8000', 'ollama-1 10.2.0.2:8000');

@@ -114,6 +114,23 @@ export function rolesSuite(serverOf: () => KubeApiServer): void {
       expect(await rights()).toEqual(sorted(documented.rules));
     });
 
+    it('may be limited to the one pool', async () => {
+      const isOfPools = ({ resources }: Rule): boolean => resources.includes('inferencepools');
+      const rules = documented.rules.map((rule) =>
+        isOfPools(rule) ? { ...rule, resourceNames: ['ollama'] } : rule,
+      );
+      const path = `${ROLES}/roles/${documented.metadata.name}`;
+      await api.must('PATCH', path, { rules }, 'application/merge-patch+json');
+      const kubeconfig = server.kubeconfigWith(token);
+      const [ours, other] = ['ollama', 'other'].map((name) =>
+        followSource((deps) => new InferencePoolSource({ ...deps, namespace: NAMESPACE, name, kubeconfig })),
+      ) as [FollowedSource, FollowedSource];
+      open.push(ours, other);
+      await other.warns(/\(403\).*inferencepools/);
+      await ours.sees('ollama-0 10.3.0.1:11434');
+      expect(ours.log.messages('warn')).toEqual([]);
+    });
+
     it.each([
       ['create a pod', 'POST', `/api/v1/namespaces/${NAMESPACE}/pods`],
       ['delete a pod', 'DELETE', `/api/v1/namespaces/${NAMESPACE}/pods/ollama-0`],

@@ -31,7 +31,7 @@ function pod(uid: string, { ip, ready = true, ends = false, phase = 'Running', n
 }
 
 const view = (pods: readonly unknown[], ports: readonly number[] = [8_000]): string[] =>
-  poolCandidates(pods, { ports }, 'ollama').map(
+  poolCandidates(pods, ports).map(
     ({ name, url, settings }) => `${name} ${formatOrigin(url)}${settings?.drain === true ? ' drained' : ''}`,
   );
 
@@ -69,13 +69,13 @@ describe('an InferencePool', () => {
 
 describe('the nodes of an InferencePool', () => {
   it('are its pods by uid and port', () => {
-    const [one] = poolCandidates([pod('a', { ip: '10.0.0.1' })], { ports: [8_000] }, 'ollama');
+    const [one] = poolCandidates([pod('a', { ip: '10.0.0.1' })], [8_000]);
     expect(one).toEqual({
       name: 'pod-a',
       url: { scheme: 'http', host: '10.0.0.1', port: 8_000 },
       source: 'kubernetes',
       identity: 'pod:a:8000',
-      labels: { namespace: 'ai', pod: 'pod-a', pool: 'ollama', machine: 'machine-a' },
+      labels: { namespace: 'ai', pod: 'pod-a', machine: 'machine-a' },
     });
   });
 
@@ -135,7 +135,7 @@ describe('the nodes of an InferencePool', () => {
       ip: '10.0.0.1',
       metadata: { labels: { 'topology.kubernetes.io/zone': 'z1', app: 'x' } },
     });
-    const [one] = poolCandidates([zoned], { ports: [1] }, 'p');
+    const [one] = poolCandidates([zoned], [1]);
     expect(one?.labels).toMatchObject({ zone: 'z1' });
   });
 
@@ -144,7 +144,7 @@ describe('the nodes of an InferencePool', () => {
       fc.property(fc.array(fc.anything()), fc.anything(), (pods, raw) => {
         const read = readPool(raw, 'ai/p');
         expect('problem' in read || read.ports.length > 0).toBe(true);
-        expect(poolCandidates(pods, { ports: [1, 2] }, 'p').length).toBeLessThanOrEqual(pods.length * 2);
+        expect(poolCandidates(pods, [1, 2]).length).toBeLessThanOrEqual(pods.length * 2);
       }),
     );
   });
