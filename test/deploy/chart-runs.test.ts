@@ -105,9 +105,7 @@ describeReal(await realEnvoy(), 'a pod of the chart, its containers as processes
 
     // The pod ends: both hooks at once, then SIGTERM for each container whose hook has returned.
     const running = ask(60);
-    await waitFor('the request to run', () =>
-      fleet.inference.some(({ endedAt }) => endedAt === undefined),
-    );
+    await waitFor('the request to run', () => fleet.inference.some(({ endedAt }) => endedAt === undefined));
     const [planeHook, envoyHook] = [here.preStop(plane), here.preStop(envoy)];
     await waitFor('Envoy to let its clients go', async () => {
       const { headers } = await send(`${url}/api/version`);
