@@ -6,8 +6,21 @@ export interface ListOptions {
   readonly minEndpoints: number;
 }
 
-/** A decision's addresses as gateways read them: in order, with commas. */
-export function destinationList(addresses: readonly string[], { isSingle }: ListOptions): string {
+/** A header's worth of addresses, whatever is configured. */
+const MAX_ADDRESSES = 64;
+
+/**
+ * A decision's addresses as gateways read them: in order, with commas. Envoy takes the next one for each retry and, past the end, any
+ * node at all; so a list that is shorter than its retries begins again.
+ */
+export function destinationList(
+  addresses: readonly string[],
+  { isSingle, minEndpoints }: ListOptions,
+): string {
   if (isSingle) return addresses[0] ?? '';
-  return addresses.join(',');
+  let list = addresses;
+  const length = Math.min(minEndpoints, MAX_ADDRESSES);
+  while (list.length > 0 && list.length < length)
+    list = [...list, ...addresses.slice(0, length - list.length)];
+  return list.join(',');
 }
