@@ -28,13 +28,15 @@ export function createPolicies(config: () => Config): { current(): Policies } {
 }
 
 function policiesOf(config: Config): Policies {
-  const { waiting, clients } = config;
+  const { waiting, clients, extProc } = config;
   return {
     callers: createCallers({
       maxWaitMs: waiting.maxWait,
       defaultClass: waiting.defaultClass,
       classes: waiting.classes,
       trustHeaders: waiting.trustHeaders,
+      gateway:
+        extProc.profile === 'own' ? undefined : { objectives: new Map(Object.entries(extProc.objectives)) },
       clients: clients.map(({ name, key, class: own, privileged }) => ({
         name,
         key,

@@ -21,9 +21,21 @@ export const HEADER = {
   deadline: 'x-warmpath-deadline',
   /** The client's address, as Envoy saw it. */
   clientAddress: 'x-envoy-external-address',
+  /** The same where another's proxy does not tell that one: it is the last. */
+  forwardedFor: 'x-forwarded-for',
   authorization: 'authorization',
   /** Where Anthropic's clients send their key. */
   apiKey: 'x-api-key',
+  /** What gateways say of a request: its objective, between whom to be fair, and when its first token is due, ms. llm-d has names of its own. */
+  objective: 'x-gateway-inference-objective',
+  objectiveLlmD: 'x-llm-d-inference-objective',
+  fairness: 'x-gateway-inference-fairness-id',
+  fairnessLlmD: 'x-llm-d-inference-fairness-id',
+  firstTokenMs: 'x-slo-ttft-ms',
+  firstTokenMsLlmD: 'x-llm-d-slo-ttft-ms',
+  /** Conformance tests of gateways say where a request shall go, and want to hear where it went. */
+  testSelection: 'test-epp-endpoint-selection',
+  testServed: 'x-conformance-test-served-endpoint',
   maxRetries: 'x-envoy-max-retries',
   perTryTimeout: 'x-envoy-upstream-rq-per-try-timeout-ms',
   retriableStatusCodes: 'x-envoy-retriable-status-codes',

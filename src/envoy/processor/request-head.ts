@@ -16,9 +16,17 @@ export interface RequestHead {
   readonly encoding: string;
   /** Of the client, as Envoy saw it; empty where Envoy does not say. */
   readonly address: string;
+  /** By how many hands the request has come, the nearest last; as the proxy before us wrote it. */
+  readonly forwardedFor: string;
   /** As the client wrote them; empty where it did not. */
   readonly requestClass: string;
   readonly deadline: string;
+  /** As a gateway, or the client through it, wrote them; llm-d's spelling where both came. Empty where none did. */
+  readonly objective: string;
+  readonly fairnessId: string;
+  readonly firstTokenMs: string;
+  /** Where a conformance test wants the request to go; undefined: it is none. */
+  readonly testSelection: string | undefined;
   /** Both are forwarded to us only where clients are known by keys. Never to be logged. */
   readonly authorization: string;
   readonly apiKey: string;
@@ -35,8 +43,16 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
   let length = '';
   let encoding = '';
   let address = '';
+  let forwardedFor = '';
   let requestClass = '';
   let deadline = '';
+  let objective = '';
+  let objectiveLlmD = '';
+  let fairnessId = '';
+  let fairnessIdLlmD = '';
+  let firstTokenMs = '';
+  let firstTokenMsLlmD = '';
+  let testSelection: string | undefined;
   let authorization = '';
   let apiKey = '';
   for (const header of headers.headers?.headers ?? []) {
@@ -59,11 +75,35 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
       case HEADER.clientAddress:
         address = headerValue(header);
         break;
+      case HEADER.forwardedFor:
+        forwardedFor = headerValue(header);
+        break;
       case HEADER.requestClass:
         requestClass = headerValue(header);
         break;
       case HEADER.deadline:
         deadline = headerValue(header);
+        break;
+      case HEADER.objective:
+        objective = headerValue(header);
+        break;
+      case HEADER.objectiveLlmD:
+        objectiveLlmD = headerValue(header);
+        break;
+      case HEADER.fairness:
+        fairnessId = headerValue(header);
+        break;
+      case HEADER.fairnessLlmD:
+        fairnessIdLlmD = headerValue(header);
+        break;
+      case HEADER.firstTokenMs:
+        firstTokenMs = headerValue(header);
+        break;
+      case HEADER.firstTokenMsLlmD:
+        firstTokenMsLlmD = headerValue(header);
+        break;
+      case HEADER.testSelection:
+        testSelection = headerValue(header);
         break;
       case HEADER.authorization:
         authorization = headerValue(header);
@@ -82,8 +122,13 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
     contentLength: /^\d{1,15}$/.test(length) ? Number(length) : undefined,
     encoding: encoding === 'identity' ? '' : encoding,
     address,
+    forwardedFor,
     requestClass,
     deadline,
+    objective: objectiveLlmD === '' ? objective : objectiveLlmD,
+    fairnessId: fairnessIdLlmD === '' ? fairnessId : fairnessIdLlmD,
+    firstTokenMs: firstTokenMsLlmD === '' ? firstTokenMs : firstTokenMsLlmD,
+    testSelection,
     authorization,
     apiKey,
     hasBody: headers.end_of_stream !== true,

@@ -12,6 +12,47 @@ function underWay(fields = {}) {
   return { bench, id: bench.route(request(fields)).id };
 }
 
+describe('an answer that comes from a node', () => {
+  it('has its lease there, wherever it was sent first, until its stream ends', () => {
+    const { bench, id } = underWay();
+    bench.recorder.servedBy(id, address(2));
+    expect([bench.ledger.onNode('n1'), bench.ledger.onNode('n2')]).toEqual([0, 1]);
+    bench.recorder.servedBy(id, address(2));
+    bench.finish(id);
+    expect(bench.ledger.size).toBe(0);
+    bench.recorder.servedBy(id, address(1));
+    expect(bench.ledger.size).toBe(0);
+  });
+
+  it('that is not known leaves it where it is', () => {
+    const { bench, id } = underWay();
+    bench.recorder.servedBy(id, '10.9.9.9:1');
+    bench.recorder.servedBy('me-99', address(2));
+    expect(bench.ledger.onNode('n1')).toBe(1);
+  });
+
+  it('is not taken for one that began when its node was heard of', async () => {
+    const { bench, id } = underWay({
+      endpoint: { path: '/v1/chat/completions', family: 'openai', operation: 'chat', acceptsName: false },
+      stream: true,
+    });
+    await bench.clock.advance(2_000);
+    bench.failed(id, address(1), { reason: 'unexplained' });
+    bench.recorder.servedBy(id, address(2));
+    await bench.clock.advance(1_000);
+    bench.finish(id);
+    bench.ended(id, {
+      address: address(2),
+      firstByteMs: 2_000,
+      totalMs: 3_000,
+      attempts: 2,
+      usage: { completionTokens: 20, promptTokens: 60 },
+    });
+    // Not one second: the node further down had it for longer than since its headers came.
+    expect(bench.fleet.nodes.get('n2')?.learnt.figures.get(MODEL)?.heldMs?.value).toBe(3_000);
+  });
+});
+
 describe('a failed attempt', () => {
   it('moves the lease to the node that Envoy tries next', () => {
     const { bench, id } = underWay();

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type CallerPolicy, createCallers, deadlineMs } from '../../../../src/envoy/processor/callers.ts';
-import type { RequestHead } from '../../../../src/envoy/processor/request-head.ts';
+import { type RequestHead, readHead } from '../../../../src/envoy/processor/request-head.ts';
+import { head as headMessage } from './fakes.ts';
+import { overTheWire } from './wire.ts';
 
 const KEY = 'a-key-of-some-length';
 const POLICY: CallerPolicy = {
@@ -23,8 +25,13 @@ function head(fields: Partial<RequestHead> = {}): RequestHead {
     contentLength: 10,
     encoding: '',
     address: '192.0.2.7',
+    forwardedFor: '',
     requestClass: '',
     deadline: '',
+    objective: '',
+    fairnessId: '',
+    firstTokenMs: '',
+    testSelection: undefined,
     authorization: '',
     apiKey: '',
     hasBody: true,
@@ -115,5 +122,155 @@ describe('how long a request may wait', () => {
 
   it('is read within a bounded time', () => {
     expect(deadlineMs('1h'.repeat(100_000))).toBeUndefined();
+  });
+});
+
+describe("what somebody else's gateway says of a request", () => {
+  const gateway = {
+    objectives: new Map([['premium', 'interactive'] as const, ['batch', 'normal'] as const]),
+  };
+  const caller = createCallers({ ...POLICY, gateway });
+  /** As the headers are read off the wire. */
+  const said = (headers: Record<string, string>, asked = caller) => {
+    const message = overTheWire(headMessage({ headers }));
+    return asked(readHead(message, message.request_headers ?? {}));
+  };
+
+  it.each([
+    {
+      name: 'that of its objective',
+      headers: { 'x-gateway-inference-objective': 'premium' },
+      want: 'interactive',
+    },
+    {
+      name: "that of its objective, in llm-d's spelling",
+      headers: { 'x-llm-d-inference-objective': 'premium' },
+      want: 'interactive',
+    },
+    {
+      name: "llm-d's, where both came",
+      headers: { 'x-llm-d-inference-objective': 'interactive', 'x-gateway-inference-objective': 'batch' },
+      want: 'interactive',
+    },
+    {
+      name: 'what the configuration makes of a name that is a class',
+      headers: { 'x-gateway-inference-objective': 'batch' },
+      want: 'normal',
+    },
+    {
+      name: 'the class of that name',
+      headers: { 'x-gateway-inference-objective': ' Interactive ' },
+      want: 'interactive',
+    },
+    {
+      name: 'the default, where nobody knows the objective',
+      headers: { 'x-gateway-inference-objective': 'food-review' },
+      want: 'normal',
+    },
+    {
+      name: 'the default, where it is no name',
+      headers: { 'x-gateway-inference-objective': `premium${' '.repeat(300)}x` },
+      want: 'normal',
+    },
+    {
+      name: "Warmpath's own word, over the objective",
+      headers: { 'x-warmpath-class': 'batch', 'x-gateway-inference-objective': 'premium' },
+      want: 'batch',
+    },
+    {
+      name: "the client's own, over both",
+      headers: { authorization: `Bearer ${KEY}`, 'x-gateway-inference-objective': 'premium' },
+      want: 'batch',
+    },
+  ])('makes it as urgent as $name', ({ headers, want }) => {
+    expect(said(headers).class).toBe(want);
+  });
+
+  it.each([
+    {
+      name: 'its fairness id',
+      headers: { 'x-gateway-inference-fairness-id': 'team-a' },
+      want: 'fairness:team-a',
+    },
+    {
+      name: "its fairness id, in llm-d's spelling",
+      headers: { 'x-llm-d-inference-fairness-id': 'b', 'x-gateway-inference-fairness-id': 'a' },
+      want: 'fairness:b',
+    },
+    {
+      name: 'a known client, whatever its fairness id',
+      headers: { authorization: `Bearer ${KEY}`, 'x-gateway-inference-fairness-id': 'chat' },
+      want: 'ci',
+    },
+    {
+      name: 'an id that no client has',
+      headers: { 'x-gateway-inference-fairness-id': 'ci' },
+      want: 'fairness:ci',
+    },
+    {
+      name: 'its address, where the id is nothing',
+      headers: { 'x-gateway-inference-fairness-id': ' \u0007 ', 'x-envoy-external-address': '192.0.2.1' },
+      want: '192.0.2.1',
+    },
+    {
+      name: 'the address that the gateway saw',
+      headers: { 'x-forwarded-for': '6.6.6.6, 192.0.2.9' },
+      want: '192.0.2.9',
+    },
+    {
+      name: 'nobody, where that is no address',
+      headers: { 'x-forwarded-for': '6.6.6.6, unknown' },
+      want: '',
+    },
+  ])('makes it that of $name', ({ headers, want }) => {
+    expect(said(headers).id).toBe(want);
+  });
+
+  it('keeps fairness ids short and printable, and different ones different', () => {
+    const id = (text: string) => said({ 'x-gateway-inference-fairness-id': text }).id;
+    expect(id('a\u001b[31mb\nc\u00e9')).toBe('fairness:a [31mb c');
+    const ids = ['x'.repeat(10_000), 'x'.repeat(10_001)].map(id);
+    expect(new Set(ids).size).toBe(2);
+    for (const each of ids) expect(each).toMatch(/^fairness:[!-~]{64}$/);
+  });
+
+  it.each([
+    { name: 'a first token', headers: { 'x-slo-ttft-ms': '2500' }, want: 2_500 },
+    {
+      name: "a first token, in llm-d's spelling",
+      headers: { 'x-llm-d-slo-ttft-ms': '1500.5', 'x-slo-ttft-ms': '9' },
+      want: 1_500.5,
+    },
+    {
+      name: "Warmpath's own word",
+      headers: { 'x-warmpath-deadline': '3s', 'x-slo-ttft-ms': '9' },
+      want: 3_000,
+    },
+    { name: 'at most the longest wait', headers: { 'x-slo-ttft-ms': '999999999' }, want: 600_000 },
+  ])('is a deadline: $name', ({ headers, want }) => {
+    expect(said(headers)).toMatchObject({ hasOwnDeadline: true, maxWaitMs: want });
+  });
+
+  it.each(['0', '-5', 'soon', '1e9', '9'.repeat(40)])('is no deadline where it says %s', (text) => {
+    expect(said({ 'x-slo-ttft-ms': text })).toMatchObject({ hasOwnDeadline: false, maxWaitMs: 30_000 });
+  });
+
+  const WORDS = {
+    'x-gateway-inference-objective': 'premium',
+    'x-gateway-inference-fairness-id': 'a',
+    'x-slo-ttft-ms': '9',
+  };
+  it.each([
+    { where: 'headers are not trusted', asked: createCallers({ ...POLICY, gateway, trustHeaders: false }) },
+    { where: 'there is no gateway but ours', asked: createCallers(POLICY) },
+  ])('is not heeded where $where', ({ asked }) => {
+    const headers = { ...WORDS, 'x-envoy-external-address': '192.0.2.1' };
+    expect(said(headers, asked)).toEqual({
+      id: '192.0.2.1',
+      class: 'normal',
+      maxWaitMs: 30_000,
+      hasOwnDeadline: false,
+      isPrivileged: false,
+    });
   });
 });
