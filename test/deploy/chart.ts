@@ -51,6 +51,10 @@ const objectSchema = z.looseObject({
 });
 export type KubeObject = z.infer<typeof objectSchema>;
 
+export function workloadOf(object: unknown): Workload {
+  return workloadSchema.parse(object);
+}
+
 export class Rendered {
   readonly yaml: string;
   readonly objects: readonly KubeObject[];
@@ -72,7 +76,7 @@ export class Rendered {
   }
 
   get deployment(): Workload {
-    return workloadSchema.parse(this.objects.find(({ kind }) => kind === 'Deployment'));
+    return workloadOf(this.objects.find(({ kind }) => kind === 'Deployment'));
   }
 
   get pod(): Pod {
@@ -89,7 +93,7 @@ export class Rendered {
   get pods(): Pod[] {
     return this.objects
       .filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet')
-      .map((object) => workloadSchema.parse(object).spec.template.spec);
+      .map((object) => workloadOf(object).spec.template.spec);
   }
 
   /** warmpath.yaml */
