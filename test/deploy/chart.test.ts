@@ -75,11 +75,16 @@ describeReal(staticTool('helm'), 'Helm chart: what may be read and who may come 
       ({ resources, verbs }) => `${resources.join()}: ${verbs.join()}`,
     );
   const READ = 'list,watch';
+  const whoHasToken = ({ pod }: Rendered) =>
+    containers(pod)
+      .filter(({ volumeMounts }) => volumeMounts.some((mount) => mount.name === 'api-token'))
+      .map(({ name }) => name);
 
   it('asks for no right, and mounts no token, where no source needs the API', () => {
     const rendered = render(VALUES.default);
     expect(rendered.names.filter((name) => name.startsWith('Role'))).toEqual([]);
     expect(rendered.pod.automountServiceAccountToken).toBe(false);
+    expect(whoHasToken(rendered)).toEqual([]);
   });
 
   it('asks in each namespace for what the sources there read', () => {
@@ -95,7 +100,8 @@ describeReal(staticTool('helm'), 'Helm chart: what may be read and who may come 
       metadata: { namespace: 'gpus' },
       subjects: [{ kind: 'ServiceAccount', name: 'warmpath', namespace: 'ai' }],
     });
-    expect(rendered.pod.automountServiceAccountToken).toBe(true);
+    expect(rendered.pod.automountServiceAccountToken).toBe(false);
+    expect(whoHasToken(rendered)).toEqual(['control-plane']);
   });
 
   it('finds the pods of the pool that it makes', () => {

@@ -96,7 +96,11 @@
   {{- end }}
   securityContext: {{- include "warmpath.containerSecurity" . | nindent 4 }}
   resources: {{- toYaml .Values.resources | nindent 4 }}
-  volumeMounts: {{- include "warmpath.mounts" . | nindent 4 }}
+  volumeMounts:
+    {{- include "warmpath.mounts" . | nindent 4 }}
+    {{- if include "warmpath.rules" . | fromYaml }}
+    - { name: api-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true }
+    {{- end }}
 {{- end -}}
 
 {{- define "warmpath.envoyContainer" -}}
