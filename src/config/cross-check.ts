@@ -3,10 +3,11 @@ import { formatHostPort } from '../app/host-port.ts';
 import { checkRequests } from './check-requests.ts';
 import {
   type GrpcAddress,
-  grpcAddress,
   type HostPort,
   hostPort,
+  isNamed,
   MAX_SOCKET_PATH_BYTES,
+  replicaAddress,
 } from './host-port.ts';
 import type { Problem } from './problem.ts';
 import { grpcOf } from './resolve-ext-proc.ts';
@@ -97,12 +98,22 @@ function checkReplicas(raw: unknown, own: GrpcAddress | undefined, problems: Pro
   if (!Array.isArray(raw)) return;
   const name = (address: GrpcAddress): string =>
     address.kind === 'unix' ? address.path : formatHostPort(address);
+  const hasName = raw.some((entry) => {
+    const address = replicaAddress.safeParse(entry).data;
+    return address !== undefined && isNamed(address);
+  });
   const seen = new Map<string, string>(own === undefined ? [] : [[name(own), '"grpc", our own']]);
   for (const [index, entry] of raw.entries()) {
-    const address = grpcAddress.safeParse(entry).data;
+    const address = replicaAddress.safeParse(entry).data;
     if (address === undefined) continue;
     const fail = (message: string): void => void problems.push({ path: ['replicas', index], message });
     if (address.kind === 'tcp' && address.port === 0) fail('must not have port 0: Envoy cannot find it');
+    if (isNamed(address) && (own === undefined || own.kind === 'unix'))
+      fail(
+        'is a name, which Envoy cannot ask beside a Unix socket; set "grpc" to HOST:PORT, such as 127.0.0.1:9413',
+      );
+    if (address.kind === 'unix' && hasName)
+      fail('is a Unix socket, which Envoy cannot ask beside a name; give HOST:PORT');
     const taken = seen.get(name(address));
     if (taken !== undefined) fail(`is the address of ${taken}`);
     else seen.set(name(address), `replicas.${index}`);

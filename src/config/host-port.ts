@@ -40,6 +40,27 @@ export type GrpcAddress =
 /** The kernel's bound on a Unix socket's path, less the closing NUL. */
 export const MAX_SOCKET_PATH_BYTES = 107;
 
+const DNS_NAME =
+  /^(?=.{1,253}:)((?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?):(\d{1,5})$/;
+
+/** Where another control plane listens: as `grpcAddress`, or NAME:PORT, which stands for every address of the name. */
+export const replicaAddress = z.unknown().transform((value, context): GrpcAddress => {
+  const [, host, port] = (typeof value === 'string' ? DNS_NAME.exec(value) : undefined) ?? [];
+  if (host !== undefined && host !== 'localhost' && Number(port) <= 65_535)
+    return { kind: 'tcp', host, port: Number(port) };
+  const parsed = grpcAddress.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const message = (issue?.message ?? '').replace(' or HOST:PORT', ', HOST:PORT or NAME:PORT');
+  context.issues.push({ code: 'custom', message, input: value });
+  return z.NEVER;
+});
+
+/** Whether Envoy must ask a name server for it. */
+export function isNamed(address: GrpcAddress): boolean {
+  return address.kind === 'tcp' && isIP(address.host) === 0;
+}
+
 /** "unix:/run/warmpath/grpc.sock" or HOST:PORT in the configuration. */
 export const grpcAddress = z.unknown().transform((value, context): GrpcAddress => {
   const text = typeof value === 'string' ? value : '';

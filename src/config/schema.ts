@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
 import { duration } from './duration.ts';
-import { grpcAddress, hostPort } from './host-port.ts';
+import { grpcAddress, hostPort, replicaAddress } from './host-port.ts';
 import { portRange } from './port-range.ts';
 import { extProcKeys } from './schema-ext-proc.ts';
 import { gpuMetricsKeys, MAX_NODES, nodeKeys, nodeSchema } from './schema-nodes.ts';
@@ -198,8 +198,8 @@ export const settingsKeys = {
   log: section(logKeys),
   envoy: section(envoyKeys),
   store: section(storeKeys),
-  /** gRPC addresses of other control planes that our Envoy may ask, beside our own. */
-  replicas: z.array(grpcAddress, 'expected a list of addresses').max(16, 'has more than 16').prefault([]),
+  /** gRPC addresses of other control planes that our Envoy may ask, beside our own; a name stands for all of its addresses. */
+  replicas: z.array(replicaAddress, 'expected a list of addresses').max(16, 'has more than 16').prefault([]),
   agents: section(agentsKeys),
   discovery: section(discoveryKeys),
   waiting: section(waitingKeys),

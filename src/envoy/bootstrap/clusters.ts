@@ -168,10 +168,19 @@ function unreachable(): Message {
  */
 const STALLED = { interval: '2s', timeout: '5s' };
 
-function grpcCluster(name: string, { grpc }: BootstrapOptions): Message {
+/** Names are asked for again and again: control planes come and go behind one. One address for each, not two. */
+const RESOLVING = {
+  type: 'STRICT_DNS',
+  dns_lookup_family: 'V4_PREFERRED',
+  dns_refresh_rate: '2s',
+  dns_failure_refresh_rate: { base_interval: '0.5s', max_interval: '2s' },
+};
+
+function grpcCluster(name: string, { grpc, replicas = [] }: BootstrapOptions): Message {
   return {
     name,
-    type: needsDns(grpc) ? 'STRICT_DNS' : 'STATIC',
+    // No such cluster takes Unix sockets: the configuration has refused those beside a name.
+    ...([grpc, ...replicas].some(needsDns) ? RESOLVING : { type: 'STATIC' }),
     connect_timeout: '0.5s',
     circuit_breakers: breakers(),
     typed_extension_protocol_options: {

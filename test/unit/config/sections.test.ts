@@ -356,6 +356,16 @@ describe('the admin token', () => {
 });
 
 describe('replicas', () => {
+  it('takes names, which stand for all of their addresses', async () => {
+    const { config } = await load(
+      'grpc: 127.0.0.1:1\nreplicas: ["warmpath-headless.ns.svc:9002", "10.0.0.2:1"]',
+    );
+    expect(config.replicas).toEqual([
+      { kind: 'tcp', host: 'warmpath-headless.ns.svc', port: 9_002 },
+      { kind: 'tcp', host: '10.0.0.2', port: 1 },
+    ]);
+  });
+
   it.each([
     [
       'grpc: 10.0.0.1:9412\nreplicas: ["10.0.0.1:9412"]',
@@ -363,7 +373,22 @@ describe('replicas', () => {
     ],
     ['replicas: ["10.0.0.1:1", "10.0.0.1:1"]', '1:26 replicas.1: is the address of replicas.0'],
     ['replicas: ["10.0.0.1:0"]', '1:12 replicas.0: must not have port 0: Envoy cannot find it'],
-    ['replicas: [gpu1]', '1:12 replicas.0: expected "unix:/absolute/path.sock" or HOST:PORT, got "gpu1"'],
+    [
+      'replicas: [gpu1]',
+      '1:12 replicas.0: expected "unix:/absolute/path.sock", HOST:PORT or NAME:PORT, got "gpu1"',
+    ],
+    [
+      'grpc: 127.0.0.1:1\nreplicas: ["10.0.0.300:9413"]',
+      '2:12 replicas.0: expected "unix:/absolute/path.sock", HOST:PORT or NAME:PORT, got "10.0.0.300:9413"',
+    ],
+    [
+      'replicas: ["warmpath.ai.svc:9413"]',
+      '1:12 replicas.0: is a name, which Envoy cannot ask beside a Unix socket; set "grpc" to HOST:PORT, such as 127.0.0.1:9413',
+    ],
+    [
+      'grpc: 127.0.0.1:1\nreplicas: ["warmpath.ai.svc:9413", "unix:/a.sock"]',
+      '2:36 replicas.1: is a Unix socket, which Envoy cannot ask beside a name; give HOST:PORT',
+    ],
   ])('refuses %s', async (text, want) => {
     expect(await problemsOf(load(text))).toEqual([`w.yaml:${want}`]);
   });

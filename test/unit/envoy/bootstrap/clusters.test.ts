@@ -33,6 +33,20 @@ describe('several control planes', () => {
     expect(endpoints(bootstrapOptions({ replicas: OTHERS }), 'warmpath_feeds')).toEqual([[own, ...others]]);
   });
 
+  it('are resolved again and again where one is a name', () => {
+    const named: SocketTarget = { kind: 'tcp', host: 'warmpath.ns.svc', port: 9000 };
+    const types = (options: BootstrapOptions) =>
+      clusters(options)
+        .filter(({ name }) => String(name).startsWith('warmpath'))
+        .map(({ type }) => type);
+    const grpc: SocketTarget = { kind: 'tcp', host: '127.0.0.1', port: 9000 };
+    expect(types(bootstrapOptions({ grpc, replicas: [...OTHERS, named] }))).toEqual([
+      'STRICT_DNS',
+      'STRICT_DNS',
+    ]);
+    expect(types(bootstrapOptions({ grpc, replicas: OTHERS }))).toEqual(['STATIC', 'STATIC']);
+  });
+
   it('may leave out whom nobody reaches; the only one is never left out', () => {
     const withOutliers = (options: BootstrapOptions) =>
       clusters(options)
