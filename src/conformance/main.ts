@@ -23,8 +23,8 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run({ picker: options, only, isJson }: RunOptions): Promise<number> {
-  const cases = CASES.filter(({ id }) => only.length === 0 || only.some((each) => id.startsWith(each)));
-  if (cases.length === 0) throw new UsageError(`no case begins with ${only.join(' or ')}`);
+  const cases = CASES.filter(({ id }) => only.length === 0 || only.some((each) => isNamed(id, each)));
+  if (cases.length === 0) throw new UsageError(`there is no case ${only.join(' or ')}: see --list`);
   const picker = new Picker(options);
   const problem = await firstLook(picker);
   if (problem !== undefined) {
@@ -40,6 +40,11 @@ async function run({ picker: options, only, isJson }: RunOptions): Promise<numbe
     isJson ? `${JSON.stringify({ counts, cases: results }, null, 2)}\n` : summary(results),
   );
   return counts.failedMust > 0 ? EXIT.doesNot : EXIT.conforms;
+}
+
+/** By its id, or by its group: `DUP` for `DUP-1` and so on. */
+function isNamed(id: string, name: string): boolean {
+  return id === name || id.startsWith(`${name}-`);
 }
 
 /** Every case rests on an ordinary request: what refuses that one says more than sixty failures. */

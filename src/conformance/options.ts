@@ -4,7 +4,7 @@ import type { PickerOptions } from './picker.ts';
 
 export interface RunOptions {
   readonly picker: PickerOptions;
-  /** Ids, or beginnings of them; empty: all. */
+  /** Ids or groups of them; empty: all. */
   readonly only: readonly string[];
   readonly isJson: boolean;
 }
@@ -24,7 +24,7 @@ Drives an endpoint picker over gRPC as Envoy would and says which parts of the E
   --path PATH             where chat requests go (default: /v1/chat/completions)
   --timeout MS            how long one answer may take (default: 5000)
   --pid PID               its process: the drain cases end it with SIGTERM
-  --only ID,…             these cases, or those whose ids begin so
+  --only ID,…             these cases, or groups of them: DUP,SUB-1
   --json                  for machines
   --list                  the cases, without trying any
 

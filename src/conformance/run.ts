@@ -57,6 +57,7 @@ async function isThere(picker: Picker): Promise<boolean> {
   do {
     try {
       await picker.connect();
+      picker.disconnect();
       return true;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -3,10 +3,12 @@ import { type Answer, describe } from '../exchange/answer.ts';
 import { askDuplex, hear, requestIsAnswered, tell } from '../exchange/drive.ts';
 import type { ProcessCall } from '../exchange/process-call.ts';
 import { bodyMessages, chatBody, type HttpRequest, headersMessage } from '../exchange/request.ts';
+import { respond } from '../exchange/response.ts';
 import { prefix } from '../grpc/frames.ts';
 import type { ProcessingRequest } from '../grpc/messages.ts';
 import { type Picker, saidPicked } from '../picker.ts';
 import { SOURCE } from '../sources.ts';
+import { completion } from './answers.ts';
 import { demandOrder, demandWhole } from './echo.ts';
 
 const STREAMS = 200;
@@ -140,10 +142,14 @@ async function crowd(picker: Picker): Promise<string> {
   }
   const { timeoutMs } = picker.options;
   const answers = await Promise.all(
-    all.map(async ({ call, request }) => ({
-      request,
-      answer: await hear(call, requestIsAnswered(request), 2 * timeoutMs),
-    })),
+    all.map(async ({ call, request }) => {
+      const answer = await hear(call, requestIsAnswered(request), 2 * timeoutMs);
+      // To its end: a picker may let requests wait until others have made room.
+      if (answer.ending === undefined)
+        await respond(picker, call, completion(picker.options.model)).catch(NOTHING);
+      call.raw.reset();
+      return { request, answer };
+    }),
   );
   for (const { request, answer } of answers) {
     demandOrder(answer, 'request');
@@ -226,6 +232,8 @@ async function neverReads(picker: Picker): Promise<undefined> {
   demandOrder(answer, 'request');
   return undefined;
 }
+
+function NOTHING(): void {}
 
 async function manyResets(picker: Picker): Promise<string> {
   const connection = await picker.connect();

@@ -75,7 +75,9 @@ async function countsWhereServed(picker: Picker): Promise<string> {
     throw new Skipped('needs two endpoints: name them with --endpoints');
   const both = listHint([a, b]);
   for (let i = 0; i < HELD; i += 1) {
-    const { call } = await route(picker, { subset: listHint([a]) });
+    const { call, answer } = await picker.ask(picker.chat({ subset: listHint([a]) }));
+    if (answer.isSilent)
+      throw new NotApplicable('not to be seen from outside: requests wait for a free endpoint');
     const response = { status: 200, contentType: 'text/event-stream', body: Buffer.alloc(0), served: b };
     call.send(responseHeaders(response));
     unlessOver(await hear(call, (replies) => replies.length > 0, picker.options.timeoutMs));
