@@ -64,23 +64,18 @@ export function readPool(raw: unknown, name: string): InferencePool | { readonly
 
 /** Every `podIP:port` of a pool's pods. What it says of a pod is the same for every pool that has it. */
 export function poolCandidates(pods: readonly unknown[], ports: readonly number[]): Candidate[] {
-  const byAddress = new Map<string, Pod>();
+  const nodes: ClusterNode[] = [];
   for (const raw of pods) {
     const pod = podSchema.safeParse(raw).data;
     const ip = pod?.status.podIP;
     // A pod that has ended keeps its address for a while, though nobody is there any more.
     if (pod === undefined || !ip || pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded')
       continue;
-    // Pods on the host's network follow one another at one address: the one that stays has it.
-    const other = byAddress.get(ip);
-    if (other === undefined || (isTerminating(other) && !isTerminating(pod))) byAddress.set(ip, pod);
-  }
-  const nodes: ClusterNode[] = [];
-  for (const [ip, pod] of byAddress)
     for (const number of ports) {
       const candidate = candidateOf(pod, ip, number, ports.length > 1);
       nodes.push({ candidate, isReady: isReady(pod), isTerminating: isTerminating(pod) });
     }
+  }
   return withReadiness(nodes);
 }
 

@@ -9,8 +9,9 @@ import { staticTool } from '../../support/static-tools.ts';
 import { type FollowedSource, followSource } from './follow-source.ts';
 import { Pods } from './pods.ts';
 
+/** As on the page. */
 const NAMESPACE = 'ai';
-const ACCOUNT = { kind: 'ServiceAccount', name: 'warmpath', namespace: NAMESPACE };
+const ACCOUNT = { name: 'warmpath', namespace: 'warmpath' };
 const POOLS = `/apis/inference.networking.k8s.io/v1/namespaces/${NAMESPACE}/inferencepools`;
 const SLICES = `/apis/discovery.k8s.io/v1/namespaces/${NAMESPACE}/endpointslices`;
 const ROLES = `/apis/rbac.authorization.k8s.io/v1/namespaces/${NAMESPACE}`;
@@ -35,7 +36,8 @@ function sorted(rules: readonly Rule[]): string[] {
 
 export function rolesSuite(serverOf: () => KubeApiServer): void {
   describe('the role that discovery needs', () => {
-    const documented = roleIn(manifestsOfPage('docs/discovery.md'));
+    const page = manifestsOfPage('docs/discovery.md');
+    const documented = roleIn(page);
     let server: KubeApiServer;
     let api: KubeApi;
     let ours: KubeApi;
@@ -46,8 +48,9 @@ export function rolesSuite(serverOf: () => KubeApiServer): void {
       server = serverOf();
       api = server.admin;
       await api.install(['inference-extension']);
-      await api.must('POST', '/api/v1/namespaces', { metadata: { name: NAMESPACE } });
-      const accounts = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts`;
+      for (const name of [NAMESPACE, ACCOUNT.namespace])
+        await api.must('POST', '/api/v1/namespaces', { metadata: { name } });
+      const accounts = `/api/v1/namespaces/${ACCOUNT.namespace}/serviceaccounts`;
       await api.must('POST', accounts, { metadata: { name: ACCOUNT.name } });
       const request = { spec: { audiences: [], expirationSeconds: 3_600 } };
       const answer = await api.must('POST', `${accounts}/${ACCOUNT.name}/token`, request);
@@ -103,12 +106,10 @@ export function rolesSuite(serverOf: () => KubeApiServer): void {
         ports: [{ name: 'http', port: 11_434 }],
         endpoints: [{ addresses: ['10.3.0.1'], targetRef: { kind: 'Pod', name: 'ollama-0', uid: 'x' } }],
       });
-      await api.must('POST', `${ROLES}/roles`, documented);
-      await api.must('POST', `${ROLES}/rolebindings`, {
-        metadata: { name: 'warmpath' },
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: documented.metadata.name },
-        subjects: [ACCOUNT],
-      });
+      const [role, binding, ...others] = page.map(({ manifest }) => manifest);
+      expect([role?.kind, binding?.kind, others]).toEqual(['Role', 'RoleBinding', []]);
+      for (const { manifest } of page)
+        expect(await api.applied(manifest, { isDryRun: false })).toBeUndefined();
       await slices.sees('ollama-0 10.3.0.1:11434');
       await pool.sees('ollama-0 10.3.0.1:11434');
       expect(await rights()).toEqual(sorted(documented.rules));

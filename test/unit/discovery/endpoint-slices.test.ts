@@ -52,6 +52,13 @@ describe('the nodes of EndpointSlices', () => {
     expect(view([six])).toEqual(['pod-a http://[fd00::1]:11434']);
   });
 
+  it('are one where pods on the machine’s network follow one another: the one that stays', () => {
+    const old = endpoint('192.168.1.7', 'a', { ready: false, serving: true, terminating: true });
+    const next = endpoint('192.168.1.7', 'b', { ready: false });
+    expect(view([slice([old, next])])).toEqual(['pod-b http://192.168.1.7:11434']);
+    expect(view([slice([old])])).toEqual(['pod-a http://192.168.1.7:11434 drained']);
+  });
+
   it('are known by their address where no pod stands behind it', () => {
     const [candidate] = candidatesOf([slice([{ addresses: ['10.0.0.1'] }])], undefined);
     expect(candidate).toMatchObject({ name: undefined, identity: undefined });
