@@ -23,7 +23,8 @@ export function walkOf({ id, addresses }: RouteDecision, head: AnswerHead): Walk
   const { served, attempts } = head;
   // No node was asked: the proxy refused the request by itself.
   if (attempts === 0) return NO_WALK;
-  const counted = attempts === undefined ? undefined : addresses[attempts - 1];
+  // A list that is shorter than the proxy's retries begins again.
+  const counted = attempts === undefined ? undefined : addresses[(attempts - 1) % addresses.length];
   const address = served?.address ?? counted ?? addresses[0];
   const before = walkedPast(addresses, address, head);
   const failures: AttemptReport[] = before.map((failed) => ({
@@ -58,6 +59,7 @@ function walkedPast(
 ): readonly string[] {
   const at = address === undefined ? -1 : addresses.indexOf(address);
   if (attempts === undefined) return at > 0 && served?.toldBy === 'policy' ? addresses.slice(0, at) : [];
+  if (attempts > addresses.length) return addresses.filter((tried) => tried !== address);
   const before = at < 0 ? addresses.length : at;
   return attempts - 1 >= before ? addresses.slice(0, before) : [];
 }

@@ -32,24 +32,26 @@ describe('an answer that comes from a node', () => {
   });
 
   it('is not taken for one that began when its node was heard of', async () => {
-    const { bench, id } = underWay({
-      endpoint: { path: '/v1/chat/completions', family: 'openai', operation: 'chat', acceptsName: false },
-      stream: true,
-    });
+    const bench = new Workbench().withNodes({ n1: WARM, n2: WARM });
+    const asked = { family: 'openai', path: '/v1/chat/completions', stream: true } as const;
+    const { id, addresses } = bench.route(request(asked));
+    const [first = '', second = ''] = addresses;
     await bench.clock.advance(2_000);
-    bench.failed(id, address(1), { reason: 'unexplained' });
-    bench.recorder.servedBy(id, address(2));
+    bench.failed(id, first, { reason: 'unexplained' });
+    bench.recorder.servedBy(id, second);
     await bench.clock.advance(1_000);
     bench.finish(id);
     bench.ended(id, {
-      address: address(2),
+      address: second,
       firstByteMs: 2_000,
       totalMs: 3_000,
       attempts: 2,
       usage: { completionTokens: 20, promptTokens: 60 },
     });
     // Not one second: the node further down had it for longer than since its headers came.
-    expect(bench.fleet.nodes.get('n2')?.learnt.figures.get(MODEL)?.heldMs?.value).toBe(3_000);
+    expect(
+      bench.fleet.nodes.get(bench.fleet.nodeAt(second) ?? '')?.learnt.figures.get(MODEL)?.heldMs?.value,
+    ).toBe(3_000);
   });
 });
 

@@ -219,6 +219,13 @@ describe('the answer to a request in a stream of ext_proc', () => {
         attempts: 4,
       },
       {
+        name: 'one whose turn came twice, in a list that begins again',
+        told: { served: A, headers: { 'x-envoy-attempt-count': '4' } },
+        want: A,
+        failed: [`${B} unexplained`, `${C} unexplained`],
+        attempts: 4,
+      },
+      {
         name: 'one that is not in the list at once: the proxy heeds none',
         told: { attributes: { 'upstream.address': '10.9.9.9:1', 'upstream.request_attempt_count': 1 } },
         want: '10.9.9.9:1',
