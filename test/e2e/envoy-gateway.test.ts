@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { realEnvoyGateway } from '../support/envoy-gateway.ts';
-import { post, type RawConnection, send } from '../support/http-client.ts';
+import type { RawConnection } from '../support/http-client.ts';
 import { describeReal } from '../support/require-real.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { DESTINATION, MODEL, Stack, WARM_NODE } from './envoy-gateway/stack.ts';
@@ -63,7 +63,7 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
         await breakIt();
         try {
           const { body, sha256 } = largeBody();
-          expect((await send(`${stack.url}/api/generate`, { method: 'POST', body })).status).toBe(200);
+          expect((await stack.send('/api/generate', { body })).status).toBe(200);
           const last = stack.fleet.inference.at(-1);
           expect(last).toMatchObject({ status: 200, bodySha256: sha256 });
           const list = String(last?.headers[DESTINATION]).split(',');
@@ -104,7 +104,7 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
 
   it('routes a body of 3 MB and changes nothing in it', async () => {
     const { body, sha256 } = largeBody();
-    expect((await send(`${stack.url}/api/generate`, { method: 'POST', body })).status).toBe(200);
+    expect((await stack.send('/api/generate', { body })).status).toBe(200);
     expect(stack.fleet.inference).toMatchObject([{ node: WARM_NODE, bodySha256: sha256 }]);
     expect(isRouted()).toEqual([true]);
   });
@@ -141,12 +141,12 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
       ['GET', '/api/chat'],
       ['POST', '/api/tags'],
     ] as const) {
-      const answer = await send(stack.url + asked, { method, ...(method === 'GET' ? {} : { body: {} }) });
+      const answer = await stack.send(asked, { method, ...(method === 'GET' ? {} : { body: {} }) });
       expect(answer.status, `${method} ${asked}`).toBe(404);
     }
     expect(stack.fleet.forbidden).toEqual([]);
-    expect((await send(`${stack.url}/api/tags`)).json()).toMatchObject({ models: [{}, {}] });
-    expect((await send(`${stack.url}/v1/models/${MODEL}`)).json()).toMatchObject({
+    expect((await stack.send('/api/tags')).json()).toMatchObject({ models: [{}, {}] });
+    expect((await stack.send(`/v1/models/${MODEL}`)).json()).toMatchObject({
       id: MODEL,
       object: 'model',
     });
@@ -160,7 +160,7 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
     { path: '/v1/messages', error: { type: 'error', error: { type: 'not_found_error' } } },
     { path: '/api/chat', error: { error: expect.stringContaining('not found') } },
   ])('refuses on $path in the words of that API', async ({ path: asked, error }) => {
-    const answer = await post(stack.url + asked, { model: 'nobody-has-it', max_tokens: 5, messages: [] });
+    const answer = await stack.send(asked, { body: { model: 'nobody-has-it', max_tokens: 5, messages: [] } });
     expect(answer.status).toBe(404);
     expect(answer.json()).toMatchObject(error);
     expect(stack.fleet.inference).toEqual([]);
@@ -187,7 +187,7 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
     ])('refuses on $path with $status who waited for too long', async ({ path: asked, status, error }) => {
       await occupyAll();
       const body = { model: MODEL, messages: [{ role: 'user', content: 'hello' }] };
-      const answer = await post(stack.url + asked, body, { headers: { 'x-warmpath-deadline': '300ms' } });
+      const answer = await stack.send(asked, { body, headers: { 'x-warmpath-deadline': '300ms' } });
       expect(answer.status).toBe(status);
       expect(answer.json()).toMatchObject(error);
       expect(stack.fleet.inference).toEqual([]);
@@ -216,7 +216,7 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
       for (let i = 0; i < 12; i++) expect((await stack.generate({}, { headers })).status).toBe(200);
       expect(new Set(isRouted())).toEqual(new Set([false]));
       expect(new Set(servedBy()).size).toBeGreaterThan(1);
-      expect((await post(`${stack.url}/api/pull`, {})).status).toBe(404);
+      expect((await stack.send('/api/pull', { body: {} })).status).toBe(404);
       await stack.plane.resume();
       await stack.untilRouted();
     });
@@ -240,7 +240,7 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
 
     it('routes a body of 3 MB and changes nothing in it', async () => {
       const { body, sha256 } = largeBody();
-      expect((await send(`${stack.url}/api/generate`, { method: 'POST', body })).status).toBe(200);
+      expect((await stack.send('/api/generate', { body })).status).toBe(200);
       expect(stack.fleet.inference).toMatchObject([{ node: WARM_NODE, bodySha256: sha256 }]);
       expect(isRouted()).toEqual([true]);
     });

@@ -4,7 +4,6 @@ import { StandaloneGateway } from '../../support/envoy-gateway.ts';
 import {
   type Answer,
   connectRaw,
-  post,
   type RawConnection,
   type RequestOptions,
   rawRequest,
@@ -66,9 +65,14 @@ export class Stack {
     }
   }
 
+  /** On a connection of its own: older ones have the manifests of their time. */
+  send(path: string, options: RequestOptions = {}): Promise<Answer> {
+    return send(this.url + path, { ...options, headers: { connection: 'close', ...options.headers } });
+  }
+
   generate(request: object = {}, options: RequestOptions = {}): Promise<Answer> {
     const body = { model: MODEL, prompt: 'hello', stream: false, options: { num_predict: 4 }, ...request };
-    return post(`${this.url}/api/generate`, body, options);
+    return this.send('/api/generate', { ...options, body });
   }
 
   /** Loads the model on every node; resolves when the control plane knows. */
@@ -127,7 +131,7 @@ export class Stack {
   async untilRouted(): Promise<void> {
     const isAsked = async (): Promise<boolean> => {
       const before = await this.plane.metric('warmpath_ext_proc_seconds_count');
-      await send(`${this.url}/api/version`);
+      await this.send('/api/version');
       return (await this.plane.metric('warmpath_ext_proc_seconds_count')) > before;
     };
     try {
