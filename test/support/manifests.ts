@@ -9,6 +9,9 @@ export interface Source {
   readonly manifest: Manifest;
 }
 
+/** Configuration files of programs that look like objects, but are none. */
+const NOT_OBJECTS: readonly unknown[] = ['EnvoyGateway'];
+
 /**
  * The Kubernetes objects of a YAML text. Other documents, such as Envoy's or Warmpath's own configuration, name neither a
  * kind nor an API version; one that names only one of them is an error.
@@ -31,11 +34,12 @@ export function manifestsOfFile(file: string): Source[] {
   return manifestsIn(readFileSync(file, 'utf8'), file);
 }
 
-/** Those in the fenced blocks of a page. */
+/** Those in the fenced blocks of a page; blocks that name no API version are parts of something. */
 export function manifestsOfPage(file: string): Source[] {
   const text = readFileSync(file, 'utf8');
   return [...text.matchAll(/^( *)```ya?ml\n([\s\S]*?)^\1```$/gm)].flatMap((match) => {
     const [, indent = '', block = ''] = match;
+    if (!/^ *apiVersion:/m.test(block)) return [];
     const line = text.slice(0, match.index).split('\n').length + 1;
     return manifestsIn(block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''), file, line);
   });
@@ -63,6 +67,7 @@ export function rendered(
 function isManifest(value: unknown, where: string): value is Manifest {
   if (typeof value !== 'object' || value === null) return false;
   if (!('kind' in value) && !('apiVersion' in value)) return false;
+  if ('kind' in value && NOT_OBJECTS.includes(value.kind)) return false;
   if (!('kind' in value && 'apiVersion' in value && 'metadata' in value))
     throw new Error(`${where}: a manifest needs apiVersion, kind and metadata`);
   return true;
