@@ -1,7 +1,6 @@
 import type { Alarms } from './alarms.ts';
 import type { ExtProcProblem, ProfileName } from './ext-proc-profile.ts';
 import { remedyFor } from './ext-proc-remedies.ts';
-import type { Log } from './log.ts';
 import type { Clock } from './ports.ts';
 import type { ExtProcTelemetry } from './telemetry-port.ts';
 
@@ -19,7 +18,6 @@ export type StreamMode = (typeof STREAM_MODES)[number];
 export interface ExtProcReportOptions {
   readonly profile: ProfileName;
   readonly clock: Clock;
-  readonly log: Log;
   readonly alarms: Pick<Alarms, 'raise' | 'clear'>;
   readonly telemetry: ExtProcTelemetry;
 }
@@ -43,17 +41,13 @@ export interface ExtProcFigures {
 interface Tally {
   count: number;
   lastAt: number;
-  loggedAt: number;
-  loggedCount: number;
 }
 
-/** A problem is said again after so long. */
-const SAY_AGAIN_MS = 60_000;
 /** A problem that was not met for so long is over. */
 const OVER_MS = 300_000;
 const CHECK_MS = 30_000;
 
-/** How the proxies that call us over ext_proc are configured, and what is wrong with that: counted, said, shown. */
+/** How the proxies that call us over ext_proc are configured, and what is wrong with that: counted and shown. */
 export class ExtProcReport {
   readonly #options: ExtProcReportOptions;
   readonly #modes = new Map<StreamMode, number>();
@@ -77,14 +71,11 @@ export class ExtProcReport {
     const tally = this.#problems.get(problem) ?? {
       count: 0,
       lastAt: now,
-      loggedAt: Number.NEGATIVE_INFINITY,
-      loggedCount: 0,
     };
     const isNew = tally.count === 0 || now - tally.lastAt >= OVER_MS;
     tally.count += 1;
     tally.lastAt = now;
     this.#problems.set(problem, tally);
-    if (now - tally.loggedAt >= SAY_AGAIN_MS) this.#say(problem, tally, now);
     if (isNew) this.#refreshAlarm();
   }
 
@@ -104,14 +95,6 @@ export class ExtProcReport {
       await this.#options.clock.sleep(CHECK_MS, signal);
       if (!signal.aborted) this.#refreshAlarm();
     }
-  }
-
-  #say(problem: ExtProcProblem, tally: Tally, now: number): void {
-    const streams = tally.count - tally.loggedCount;
-    tally.loggedAt = now;
-    tally.loggedCount = tally.count;
-    const { log, profile } = this.#options;
-    log.warn({ problem, profile, streams }, `ext_proc, ${problem}: ${remedyFor(problem)}`);
   }
 
   #refreshAlarm(): void {
