@@ -4,12 +4,16 @@ import type { GrpcServerOptions, GrpcTls } from '../envoy/grpc/server.ts';
 import { grpcBind } from './places.ts';
 
 /** Where gRPC listens, with which TLS, and where health alone does. */
-export function grpcOptions(config: Config): Pick<GrpcServerOptions, 'bind' | 'tls' | 'health'> {
-  const { health } = config.extProc;
+export function grpcOptions(
+  config: Config,
+): Pick<GrpcServerOptions, 'bind' | 'tls' | 'health' | 'anyAuthority'> {
+  const { health, profile } = config.extProc;
   return {
     bind: grpcBind(config),
     tls: grpcTls(config),
     health: health === undefined ? undefined : { kind: 'tcp', ...health },
+    // Our own Envoy, which nothing may slow down, names us as it should.
+    anyAuthority: profile !== 'own',
   };
 }
 

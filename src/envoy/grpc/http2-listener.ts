@@ -8,6 +8,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
+import { remoteAddress, takeAnyAuthority } from './authority/any-authority.ts';
 import type { GrpcBind } from './bind.ts';
 import { type CallOptions, GrpcCall } from './call.ts';
 import { type Connection, leastUseful } from './connections.ts';
@@ -43,6 +44,8 @@ export interface ListenerOptions extends CallOptions {
   /** Undefined: plaintext. */
   readonly tls: TlsPair | undefined;
   readonly strangers: Strangers;
+  /** Whether calls are taken whatever their `:authority` holds; every message then costs a little more. */
+  readonly anyAuthority?: boolean | undefined;
   /** For tests. */
   readonly maxConnections?: number;
 }
@@ -89,6 +92,7 @@ export class Http2Listener {
       });
       this.#server = server;
     }
+    if (options.anyAuthority === true) takeAnyAuthority(this.#server);
     this.#server.on('session', (session) => this.#connected(session));
     this.#server.on('stream', (stream, headers) => this.#opened(stream, headers));
     // A connection that is no HTTP/2, or breaks: nothing of ours, see #connected.
@@ -131,7 +135,7 @@ export class Http2Listener {
   }
 
   #connected(session: ServerHttp2Session): void {
-    const address = session.socket.remoteAddress ?? '';
+    const address = remoteAddress(session) ?? '';
     const peer: Peer = { session, address, isGreeted: false, streams: 0, usedAt: performance.now() };
     this.#peers.set(session, peer);
     session.setLocalWindowSize(SESSION_WINDOW);

@@ -25,6 +25,8 @@ export interface GrpcServerOptions {
   readonly services: readonly GrpcService[];
   /** Of `bind` only; on a Unix socket there is none. Absent: off. */
   readonly tls?: GrpcTls;
+  /** Takes calls of proxies that send the name of their cluster as `:authority`, as Istio does. Absent: HTTP/2's rules hold. */
+  readonly anyAuthority?: boolean;
   /** Health alone, in plaintext, listens here as well. */
   readonly health?: GrpcBind | undefined;
   readonly clock: Clock;
@@ -137,6 +139,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     ...common,
     maxMessageBytes: limits.bodyBytes + MESSAGE_SLACK_BYTES,
     tls: pair,
+    anyAuthority: options.anyAuthority,
     strangers: new Strangers(grpcAddress(bind), clock, log),
   });
   const healthBind = options.health;

@@ -1,0 +1,77 @@
+import type { Http2SecureServer, Http2Server, ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { ClientFrames } from './frames.ts';
+
+/**
+ * Makes an HTTP/2 server take calls whatever their `:authority`. Envoy sends the name of its cluster where nobody says
+ * otherwise, and Istio names it `outbound|9002||warmpath.ns.svc.cluster.local`; Node's HTTP/2 ends such a stream before
+ * anybody sees it, and has no setting for that.
+ */
+export function takeAnyAuthority(server: Http2Server | Http2SecureServer): void {
+  const event = 'setSecureContext' in server ? 'secureConnection' : 'connection';
+  // Node's own, which is there from the start; those that are added later get the socket itself.
+  const accept = server.listeners(event)[0] as ((this: unknown, socket: Duplex) => void) | undefined;
+  if (accept === undefined) throw new Error(`Node's HTTP/2 server does not listen to "${event}" any more`);
+  server.off(event, accept);
+  server.prependListener(event, (socket: Socket | TLSSocket) =>
+    accept.call(server, new MendedSocket(socket)),
+  );
+}
+
+/** Who is at the other end; undefined on a Unix socket. */
+export function remoteAddress({ socket }: ServerHttp2Session): string | undefined {
+  if (socket.remoteAddress !== undefined) return socket.remoteAddress;
+  // Sound: only read. What Node makes of a stream that is no socket holds it as `stream`, and has no address itself.
+  const { stream } = socket as { readonly stream?: unknown };
+  return stream instanceof MendedSocket ? stream.remoteAddress : undefined;
+}
+
+/** A connection as HTTP/2 may read it: what comes is mended, what goes passes as it is. */
+class MendedSocket extends Duplex {
+  /** As TLS agreed on; HTTP/2 refuses what is not `h2`. */
+  readonly alpnProtocol: string | false | null | undefined;
+  readonly remoteAddress: string | undefined;
+  readonly #socket: Socket;
+  readonly #frames = new ClientFrames();
+
+  constructor(socket: Socket | TLSSocket) {
+    super();
+    this.#socket = socket;
+    this.alpnProtocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined;
+    this.remoteAddress = socket.remoteAddress;
+    socket.setNoDelay(true);
+    socket.on('data', (piece: Buffer) => {
+      const ready = this.#frames.take(piece);
+      if (ready.length > 0 && !this.push(ready)) socket.pause();
+    });
+    socket.on('end', () => this.push(null));
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(piece: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(piece, done);
+  }
+
+  override _writev(pieces: readonly { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#socket.cork();
+    for (const [i, { chunk }] of pieces.entries())
+      this.#socket.write(chunk, i === pieces.length - 1 ? done : undefined);
+    this.#socket.uncork();
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+}
