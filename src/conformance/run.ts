@@ -9,7 +9,7 @@ export type Result =
 export type CaseResult = Pick<Case, 'id' | 'title' | 'level' | 'source'> & Result & { readonly ms: number };
 
 /** How long a picker may take to be back, where a case has ended it and something restarts it. */
-const BACK_MS = 3_000;
+const BACK_MS = 1_000;
 const RETRY_MS = 100;
 
 /** Tries the cases one after the other; each begins without any connection of the one before. */
