@@ -11,6 +11,8 @@ export interface Gateway {
   readonly service: number;
   /** Fields of the ext_proc filter beside the service. */
   readonly extProc: object;
+  /** Filters that come before it. */
+  readonly before?: readonly object[];
   /** Where the destination is read. */
   readonly destination: 'metadata' | 'header' | 'original_dst';
   /** `numRetries` of the route; 0: no policy. */
@@ -109,7 +111,7 @@ function bootstrap(
   };
 }
 
-function listener({ name, extProc, retries }: Gateway, port: number): object {
+function listener({ name, extProc, retries, before = [] }: Gateway, port: number): object {
   const retry_policy = { retry_on: 'connect-failure,reset,retriable-status-codes,5xx', num_retries: retries };
   const route = { cluster: `${name}-nodes`, timeout: '0s', ...(retries === 0 ? {} : { retry_policy }) };
   return {
@@ -129,6 +131,7 @@ function listener({ name, extProc, retries }: Gateway, port: number): object {
                 virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route }] }],
               },
               http_filters: [
+                ...before,
                 {
                   name: 'ext_proc',
                   typed_config: {
