@@ -196,7 +196,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     () => policies.current().aliases,
   );
   const { profile, minEndpoints } = config.extProc;
-  const extProc = new ExtProcReport({ profile, clock, log, alarms, telemetry: metrics });
+  const extProc = new ExtProcReport({ profile, clock, alarms, telemetry: metrics });
   const onProblem = (problem: ExtProcProblem): void => extProc.met(problem);
   const processor = new ProcessorService(
     {
