@@ -10,7 +10,7 @@ import type {
   ProcessingRequest,
   ProcessingResponse,
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { AnswerOrder, passAnswer } from './answer-steps.ts';
+import { AnswerOrder } from './answer-steps.ts';
 import { bodyEcho } from './body-echo.ts';
 import { HeldBody, type Taken } from './held-body.ts';
 import type { Coming } from './idle-watch.ts';
@@ -42,7 +42,7 @@ export class DuplexStream extends RequestStream {
     if (step === undefined || (this.#phase === 'start') !== (step === 'request_headers')) {
       this.#break(step);
     } else if (step.startsWith('response')) {
-      this.#passAnswer(step, message);
+      this.#takeAnswer(step, message);
     } else {
       this.#askedAt = this.deps.clock.now();
       this.guard(step, () => {
@@ -190,7 +190,7 @@ export class DuplexStream extends RequestStream {
     for (const part of bodyEcho('request_body', bytes, isLast)) this.call.send(part);
   }
 
-  #passAnswer(step: Step, message: ProcessingRequest): void {
+  #takeAnswer(step: Step, message: ProcessingRequest): void {
     const order = this.#answer.next(step, message);
     if (order === 'too_late') return;
     if (order === 'out_of_order') {
@@ -204,7 +204,7 @@ export class DuplexStream extends RequestStream {
       this.#body?.drop();
       this.#phase = 'sent';
     }
-    passAnswer(this.call, step, message, this.modes.response, this.watch);
+    this.passAnswer(step, message);
   }
 
   #sendDecided(reply: ProcessingResponse): void {

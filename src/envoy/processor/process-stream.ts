@@ -13,7 +13,7 @@ import type {
   ProcessingRequest,
   ProcessingResponse,
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { passAnswer } from './answer-steps.ts';
+import { readAnswerHead } from './answer-head.ts';
 import type { RequestHead } from './request-head.ts';
 import { RequestStream, stepOf } from './request-stream.ts';
 import { decide, INITIAL, isOwed, receive, type Step, type StreamState } from './state.ts';
@@ -38,11 +38,13 @@ export class ProcessStream extends RequestStream {
     if (action === 'violate' || step === undefined) {
       this.violate(step);
     } else if (action === 'continue') {
+      if (isAwaitingBody(before) && isAnswered(message)) this.shared.problem('request_body_not_sent');
       // Envoy has answered by itself: the request waits for nothing any more.
       if (this.placed?.isWaiting === true) this.finish();
-      if (step.startsWith('response')) passAnswer(this.call, step, message, this.modes.response, this.watch);
+      if (step.startsWith('response')) this.passAnswer(step, message);
       else this.#send(this.shared.replies.continue(step));
     } else {
+      if (action !== 'decide_by_head') this.shared.signs.note('requestBody', true);
       this.guard(step, () => {
         if (action === 'decide_by_head') this.#decideByHead(message, message.request_headers ?? {});
         else if (this.#isPart(message.request_body ?? {})) this.#passPart();
@@ -53,6 +55,7 @@ export class ProcessStream extends RequestStream {
   }
 
   protected release(): void {
+    if (isAwaitingBody(this.#state)) this.shared.signs.note('requestBody', false);
     this.#releaseBody();
     this.#state = decide(this.#state, 'ended');
   }
@@ -190,6 +193,17 @@ export class ProcessStream extends RequestStream {
 const HOLD_SLACK_MS = 5_000;
 const NOTHING = () => undefined;
 const EMPTY = new Uint8Array(0);
+
+function isAwaitingBody({ phase }: StreamState): boolean {
+  return phase === 'awaiting_body' || phase === 'awaiting_edit';
+}
+
+/** By a node: the proxy itself has refusals only. */
+function isAnswered(message: ProcessingRequest): boolean {
+  if (!message.response_headers) return false;
+  const { status } = readAnswerHead(message);
+  return status >= 200 && status < 300;
+}
 
 /** Chunked bodies do not say how long they are; their bones are a lower bound. */
 function bodyBytes(head: RequestHead, bones: string): number {

@@ -16,10 +16,13 @@ import type {
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
 import type { GrpcCall } from '../grpc/call.ts';
 import { STATUS } from '../grpc/status.ts';
+import { AnswerEnd } from './answer-end.ts';
+import { passAnswer } from './answer-steps.ts';
 import type { AnswerWatch, WatchAnswer } from './answer-watch.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Callers } from './callers.ts';
 import type { EncodedResponse } from './encoded-response.ts';
+import type { FilterSigns } from './filter-signs.ts';
 import type { IdleWatch } from './idle-watch.ts';
 import type { StreamModes } from './modes.ts';
 import type { Replies } from './replies.ts';
@@ -55,6 +58,7 @@ export interface Shared {
   /** What was found out of proxies that do not tell their mode. */
   readonly untold: { isDuplex: boolean };
   readonly watchAnswer: WatchAnswer | undefined;
+  readonly signs: FilterSigns;
   /** Something is wrong with how we are called. */
   problem(problem: ExtProcProblem, detail?: string): void;
 }
@@ -78,6 +82,9 @@ export abstract class RequestStream {
   protected placed: PlacedRequest | undefined;
   protected watch: AnswerWatch | undefined;
   protected isOver = false;
+  #isRouted = false;
+  /** Undefined: our own Envoy, whose filter needs no proof. */
+  readonly #answerEnd: AnswerEnd | undefined;
   #hint: SubsetHint | undefined;
 
   constructor(call: ProcessCall, deps: ProcessorDependencies, shared: Shared, modes: StreamModes) {
@@ -85,6 +92,7 @@ export abstract class RequestStream {
     this.deps = deps;
     this.shared = shared;
     this.modes = modes;
+    this.#answerEnd = shared.profile === 'own' ? undefined : new AnswerEnd();
   }
 
   abstract receive(message: ProcessingRequest): void;
@@ -102,6 +110,21 @@ export abstract class RequestStream {
     this.release();
     this.finish();
     this.watch?.over();
+    this.#noteSigns();
+  }
+
+  #noteSigns(): void {
+    const { signs } = this.shared;
+    if (this.#answerEnd === undefined || !this.#isRouted) return;
+    signs.note('answerHeaders', this.#answerEnd.hasHeaders);
+    const came = this.#answerEnd.cameAt(this.deps.clock.now());
+    if (came !== undefined) signs.note('answerEnd', came);
+  }
+
+  /** Lets a step of the answer go on as it came, at once. */
+  protected passAnswer(step: Step, message: ProcessingRequest): void {
+    passAnswer(this.call, step, message, this.modes.response, this.watch);
+    this.#answerEnd?.see(message, this.deps.clock.now());
   }
 
   protected readHead(message: ProcessingRequest, headers: HttpHeaders): HeadVerdict {
@@ -140,6 +163,7 @@ export abstract class RequestStream {
     this.placed = this.deps.router.place(asked, caller ?? NOBODY, request.bodyBytes, {
       placed: (decision) =>
         this.guard(step, () => {
+          this.#isRouted = true;
           this.watch?.routed(decision);
           placed(decision);
         }),

@@ -5,6 +5,7 @@ import type { WatchAnswer } from './answer-watch.ts';
 import { BodyBudget } from './body-budget.ts';
 import { takingEncoded } from './encoded-response.ts';
 import { EppReplies } from './epp-replies.ts';
+import { FilterSigns } from './filter-signs.ts';
 import { IdleWatch } from './idle-watch.ts';
 import { OpenCall } from './open-call.ts';
 import { OwnReplies } from './own-replies.ts';
@@ -48,6 +49,7 @@ export class ProcessorService implements GrpcService {
 
   constructor(deps: ProcessorDependencies, options: ProcessorOptions = {}) {
     this.#deps = deps;
+    const problem = problemReporter(deps.log, () => deps.clock.now(), options.onProblem);
     this.#shared = {
       profile: options.profile ?? 'own',
       replies: repliesOf(options),
@@ -57,7 +59,8 @@ export class ProcessorService implements GrpcService {
       maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
       untold: { isDuplex: false },
       watchAnswer: options.watchAnswer,
-      problem: problemReporter(deps.log, () => deps.clock.now(), options.onProblem),
+      signs: new FilterSigns(problem),
+      problem,
     };
   }
 

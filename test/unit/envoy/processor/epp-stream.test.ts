@@ -8,7 +8,7 @@ import type {
 import { structFields } from '../../../../src/envoy/grpc/well-known.ts';
 import { type ProcessorOptions, ProcessorService } from '../../../../src/envoy/processor/service.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-import { CountingTelemetry, Inbox, MemoryLog, type Running, startServer } from '../grpc/harness.ts';
+import { CountingTelemetry, Inbox, MemoryLog, type Running, startServer, until } from '../grpc/harness.ts';
 import { body, DECISION, FakeReads, FakeRouter, head, process } from './fakes.ts';
 
 const CHAT = '{"model":"llama3","messages":[]}';
@@ -28,18 +28,29 @@ beforeEach(() => {
 });
 afterEach(() => running.stop());
 
+let client: ReturnType<Running['client']>;
+let clock: FakeClock;
+let telemetry: CountingTelemetry;
+
+function another() {
+  const call = process(client);
+  return { call, inbox: new Inbox<ProcessingResponse>(call) };
+}
+
 async function open(options: ProcessorOptions = { profile: 'epp' }) {
+  clock = new FakeClock();
+  telemetry = new CountingTelemetry();
   const deps = {
     router,
     reads: new FakeReads(),
-    telemetry: new CountingTelemetry(),
+    telemetry,
     log,
-    clock: new FakeClock(),
+    clock,
   };
   const service = new ProcessorService(deps, { ...options, onProblem: (problem) => problems.push(problem) });
   running = await startServer([service]);
-  const call = process(running.client(service.definition));
-  return { call, inbox: new Inbox<ProcessingResponse>(call) };
+  client = running.client(service.definition);
+  return another();
 }
 
 /** A first message as a filter in this mode sends it. */
@@ -142,5 +153,125 @@ describe('a gateway whose filter sends too little', () => {
     expect(log.count('warn')).toBe(1);
     expect(router.routed).toEqual([]);
     call.end();
+  });
+});
+
+describe('what a filter never sends', () => {
+  const streamed = {
+    response_headers: {
+      headers: {
+        headers: [
+          { key: ':status', raw_value: Buffer.from('200') },
+          { key: 'content-type', raw_value: Buffer.from('application/x-ndjson') },
+        ],
+      },
+    },
+  };
+  const TIMES = 10;
+
+  /** So many requests, one after the other, each of these messages; `during` runs before the stream ends. */
+  async function requests(times: number, messages: readonly ProcessingRequest[], during = async () => {}) {
+    let next = await open();
+    for (let i = 1; i <= times; i++) {
+      for (const message of messages) {
+        next.call.write(message);
+        await next.inbox.next();
+      }
+      await during();
+      next.call.end();
+      await next.inbox.status;
+      await until(() => telemetry.closed === i);
+      next = another();
+    }
+    next.call.cancel();
+  }
+  const asked = [first({})];
+  const routed = [first({ request_body_mode: BUFFERED }), body(CHAT)];
+
+  it.each([
+    { name: 'bodies', messages: asked, problem: 'request_body_not_sent' },
+    { name: 'headers of answers', messages: routed, problem: 'response_headers_not_sent' },
+    { name: 'the end of answers', messages: [...routed, streamed], problem: 'response_trailers_not_sent' },
+  ])('is concluded from many streams in a row: $name', async ({ messages, problem }) => {
+    await requests(TIMES - 1, messages);
+    expect(problems).toEqual([]);
+    await running.stop();
+    await requests(TIMES, messages);
+    expect(problems).toEqual([problem]);
+    expect(log.count('warn')).toBe(1);
+  });
+
+  it('is not concluded from answers that take their time', async () => {
+    await requests(TIMES, [...routed, streamed], () => clock.advance(50));
+    expect(problems).toEqual([]);
+  });
+
+  it('is certain of a body where a node answers without', async () => {
+    const { call, inbox } = await open();
+    call.write(first({}));
+    await inbox.next();
+    call.write(streamed);
+    await inbox.next();
+    expect(problems).toEqual(['request_body_not_sent']);
+    call.end();
+  });
+});
+
+it('a filter that only observes is not answered, and nothing is decided', async () => {
+  const { call, inbox } = await open();
+  call.write({ ...first({ request_body_mode: BUFFERED }), observability_mode: true });
+  call.write({ ...body(CHAT), observability_mode: true });
+  call.end();
+  await inbox.status;
+  expect(inbox.messages).toEqual([]);
+  expect(router.routed).toEqual([]);
+  expect(problems).toEqual(['observed_only']);
+});
+
+it('S24 messages that ext_proc does not allow are said to be a problem', async () => {
+  const { call, inbox } = await open();
+  call.write(body(CHAT));
+  expect((await inbox.status).code).toBe(3);
+  expect(problems).toEqual(['protocol_violation']);
+});
+
+describe('a proxy that does not tell its mode', () => {
+  it('streams both ways where its body comes without having been asked for, and is known after that', async () => {
+    const { call, inbox } = await open();
+    call.write(head());
+    call.write(body(CHAT));
+    expect(destination(await inbox.next())).toBe(LIST);
+    expect((await inbox.next()).request_body?.response?.body_mutation?.streamed_response).toMatchObject({
+      body: Buffer.from(CHAT),
+    });
+    call.end();
+    const next = another();
+    next.call.write(head());
+    await until(() => telemetry.opened === 2);
+    await clock.advance(60_000 - 1);
+    expect(next.inbox.messages).toEqual([]);
+    next.call.write(body(CHAT));
+    expect(destination(await next.inbox.next())).toBe(LIST);
+    next.call.end();
+  });
+
+  it('is asked for the body where it waits for an answer', async () => {
+    const { call, inbox } = await open();
+    call.write(head());
+    await until(() => clock.pending > 0);
+    await clock.advance(100);
+    expect((await inbox.next()).mode_override?.request_body_mode).toBe(BUFFERED);
+    call.write(body(CHAT));
+    expect(destination(await inbox.next())).toBe(LIST);
+    call.end();
+  });
+
+  it('costs nothing once it is gone', async () => {
+    const { call } = await open();
+    call.write(head());
+    await until(() => clock.pending > 0);
+    call.cancel();
+    await until(() => telemetry.closed === 1);
+    expect(clock.pending).toBe(0);
   });
 });
