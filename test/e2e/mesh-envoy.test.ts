@@ -1,0 +1,120 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { INFERENCE_ENDPOINTS, READS } from '../../src/request/endpoints.ts';
+import { realEnvoy } from '../support/envoy.ts';
+import { describeReal } from '../support/require-real.ts';
+import { type Bootstrap, deployYaml, type Loose, onLoopback } from './meshes/bootstrap.ts';
+import { MeshEnvoy } from './meshes/mesh-envoy.ts';
+import { chatBody, MeshRig, type Places, SLOTS, WARM } from './meshes/rig.ts';
+import { routedCases } from './meshes/routed-cases.ts';
+import { assembled, connectionManager } from './meshes/snippets.ts';
+
+/** What the examples' addresses stand for. */
+function placed({ grpc, nodes }: Places): Map<string, number> {
+  const examples = nodes.map((port, i): [string, number] => [`192.168.1.${10 + i}:11434`, port]);
+  return new Map([['warmpath.internal:9002', grpc], ...examples]);
+}
+
+/** With a third node, written as the two of the example are. */
+function withThirdNode(bootstrap: Bootstrap): Bootstrap {
+  const nodes = bootstrap.static_resources.clusters.find(({ name }: Loose) => name === 'ollama');
+  const { lb_endpoints } = nodes.load_assignment.endpoints[0];
+  const third = structuredClone(lb_endpoints[0]);
+  third.endpoint.address.socket_address.address = '192.168.1.12';
+  lb_endpoints.push(third);
+  return bootstrap;
+}
+
+describe('the routes of deploy/envoy', () => {
+  const { routes } = deployYaml('envoy/snippets/virtual-host.yaml');
+  const matches = (path: string): number =>
+    routes.findIndex(({ match }: Loose) =>
+      match.safe_regex === undefined ? true : new RegExp(`^(?:${match.safe_regex.regex})$`).test(path),
+    );
+
+  it('let through exactly what Warmpath serves', () => {
+    for (const { path } of INFERENCE_ENDPOINTS) expect(matches(path), path).toBe(0);
+    for (const { path, isPrefix } of READS) expect(matches(isPrefix ? `${path}m` : path), path).toBe(1);
+    for (const path of [
+      '/api/pull',
+      '/api/push',
+      '/api/create',
+      '/api/copy',
+      '/api/delete',
+      '/api/blobs/sha256:0',
+    ])
+      expect(matches(path), path).toBe(2);
+    const alternatives = routes[0].match.safe_regex.regex
+      .split(/\(|\)|\|/)
+      .filter((word: string) => !word.startsWith('/'));
+    expect(alternatives.filter(Boolean)).toHaveLength(INFERENCE_ENDPOINTS.length);
+  });
+});
+
+describe('deploy/envoy/sidecar', () => {
+  it('is the snippets, put together', () => {
+    const { admin, ...sidecar } = deployYaml('envoy/sidecar/envoy.yaml');
+    expect(sidecar).toEqual(assembled({ nodes: 'eds' }));
+    expect(admin.address.socket_address.address).toBe('127.0.0.1');
+  });
+});
+
+describeReal(await realEnvoy(), 'snippets for an Envoy that is there already', (envoy) => {
+  it.each([
+    { name: 'told its nodes by Warmpath', choice: { nodes: 'eds' as const } },
+    { name: 'with nodes written down', choice: { nodes: 'static' as const } },
+    { name: 'with TLS and the access log', choice: { nodes: 'eds' as const, tls: true, accessLog: true } },
+  ])('are valid $name', async ({ choice }) => {
+    expect(await MeshEnvoy.complaint(envoy, assembled(choice))).toBeUndefined();
+  });
+
+  it('are looked at by Envoy to the last field', async () => {
+    const bootstrap = assembled({ nodes: 'eds' });
+    const text = JSON.stringify(bootstrap).replace('failure_mode_allow', 'failure_mode_allowed');
+    expect(await MeshEnvoy.complaint(envoy, JSON.parse(text))).toContain('failure_mode_allowed');
+  });
+
+  describe('the sidecar, told its nodes by Warmpath', () => {
+    let rig: MeshRig;
+    beforeAll(async () => {
+      const { admin: _, ...sidecar } = deployYaml('envoy/sidecar/envoy.yaml');
+      rig = await MeshRig.start(envoy, {
+        bootstrap: (places) => onLoopback(sidecar, places.clients, placed(places)),
+      });
+    });
+    afterAll(() => rig?.stop());
+    routedCases(() => rig, { refusal: 403 });
+  });
+
+  describe('with nodes written down, and the access log', () => {
+    let rig: MeshRig;
+    beforeAll(async () => {
+      rig = await MeshRig.start(envoy, {
+        config: { extProc: { profile: 'epp', minEndpoints: 3, outcomes: 'access-log' } },
+        bootstrap: (places) => {
+          const bootstrap = withThirdNode(assembled({ nodes: 'static', accessLog: true }));
+          // So that it matters whether the line asks for more time.
+          connectionManager(bootstrap).http_filters[0].typed_config.message_timeout = '0.5s';
+          return onLoopback(bootstrap, places.clients, placed(places));
+        },
+      });
+    });
+    afterAll(() => rig?.stop());
+
+    routedCases(() => rig, { refusal: 403 });
+
+    it('lets a request wait in the line for longer than message_timeout', async () => {
+      const all = 3 * SLOTS;
+      await Promise.all(rig.fleet.nodes.map((node) => node.load(WARM)));
+      const running = async (): Promise<number> =>
+        (await rig.warmpath.status()).nodes.reduce((sum, { inflight }) => sum + inflight, 0);
+      const body = chatBody({ stream: true, options: { num_predict: 1_500 } });
+      const first = Array.from({ length: all }, () => rig.send('/api/chat', { body }));
+      await expect.poll(running).toBe(all);
+      const last = await rig.chat();
+      expect(last).toMatchObject({ status: 200, isRouted: true });
+      // It had to wait for one of those, which take longer than Envoy waits by itself.
+      expect(last.totalMs).toBeGreaterThan(500);
+      for (const { status } of await Promise.all(first)) expect(status).toBe(200);
+    });
+  });
+});

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { expect, it } from 'vitest';
+import { type MeshRig, WARM, WARM_NODE } from './rig.ts';
+
+const DESTINATION = 'x-gateway-destination-endpoint';
+
+export interface CaseOptions {
+  /** What a path that is no inference is answered: 403 by a denying route, 404 where there is no route at all. */
+  readonly refusal: 403 | 404;
+  /** Bodies stream through Warmpath in both directions: Envoy does not go on with a request, or an answer, without it. */
+  readonly isDuplex?: boolean;
+}
+
+/** What every proxy must do with Warmpath beside it. In this order: the last cases end nodes and the control plane. */
+export function routedCases(rig: () => MeshRig, { refusal, isDuplex = false }: CaseOptions): void {
+  it('sends every request to the node that has the model in memory', async () => {
+    for (let i = 0; i < 5; i++) {
+      expect(await rig().chat()).toMatchObject({ status: 200, node: WARM_NODE, isRouted: true });
+    }
+  });
+
+  it('passes an answer on piece by piece', async () => {
+    const answer = await rig().chat({ stream: true, options: { num_predict: 60 } });
+    expect(answer).toMatchObject({ status: 200, node: WARM_NODE, isComplete: true });
+    expect(answer.chunks.length).toBeGreaterThan(5);
+    expect(answer.lines().at(-1)).toMatchObject({ done: true });
+  });
+
+  it('routes a body of 3 MB and changes nothing in it', async () => {
+    const body = JSON.stringify({
+      model: WARM,
+      stream: false,
+      messages: [{ role: 'user', content: 'word '.repeat(600_000) }],
+      options: { num_predict: 4 },
+    });
+    rig().fleet.clearRequests();
+    const answer = await rig().send('/api/chat', { body });
+    expect(answer.status).toBe(200);
+    const [request] = rig().fleet.inference;
+    expect(request).toMatchObject({
+      node: WARM_NODE,
+      bodySha256: createHash('sha256').update(body).digest('hex'),
+    });
+    expect(request?.headers['x-warmpath-decision']).toBeDefined();
+  });
+
+  it('lets no client choose the node', async () => {
+    for (const { name, address } of rig().fleet.nodes) {
+      const answer = await rig().chat({}, { [DESTINATION]: address });
+      expect(answer, `asked for ${name}`).toMatchObject({ status: 200, node: WARM_NODE });
+    }
+  });
+
+  it('shows nodes nothing of the list', async () => {
+    await rig().chat({}, { [DESTINATION]: '192.0.2.1:80' });
+    expect(rig().fleet.inference[0]?.headers[DESTINATION]).toBeUndefined();
+  });
+
+  it('tells Warmpath which node served, and when the request is over', async () => {
+    await rig().chat();
+    await expect
+      .poll(async () => (await rig().warmpath.status()).nodes.map(({ name, inflight }) => [name, inflight]))
+      .toEqual([
+        ['n1', 0],
+        ['n2', 0],
+        ['n3', 0],
+      ]);
+    await expect
+      .poll(() => rig().warmpath.metric('warmpath_attempts_total', { node: WARM_NODE }))
+      .toBeGreaterThan(0);
+  });
+
+  it('lets only inference and reads reach a node', async () => {
+    for (const [method, path] of [
+      ['POST', '/api/pull'],
+      ['DELETE', '/api/delete'],
+      ['POST', '//api/pull'],
+      ['POST', '/api/chat/../pull'],
+      ['GET', '/api/chat'],
+      ['PUT', '/api/chat'],
+    ] as const) {
+      const answer = await rig().send(path, { method, ...(method === 'GET' ? {} : { body: {} }) });
+      expect(answer.status, `${method} ${path}`).toBe(refusal);
+    }
+    expect(rig().fleet.forbidden).toEqual([]);
+    expect((await rig().send('/api/tags')).json()).toMatchObject({ models: [{ name: WARM }] });
+  });
+
+  it('goes to the next node of the list when the first one dies', async () => {
+    const node = rig().fleet.node(WARM_NODE);
+    node.kill();
+    const answer = await rig().chat();
+    expect(answer.status).toBe(200);
+    expect(answer.node).not.toBe(WARM_NODE);
+    expect(answer.isRouted).toBe(true);
+    await node.start();
+  });
+
+  it(`${isDuplex ? 'breaks off' : 'finishes'} the answers under way when Warmpath dies`, async () => {
+    const running = rig().chat({ stream: true, options: { num_predict: 400 } });
+    await expect.poll(() => rig().fleet.inference.some(({ tokens }) => tokens > 0)).toBe(true);
+    await rig().warmpath.kill();
+    expect((await running).isComplete).toBe(!isDuplex);
+  });
+
+  if (isDuplex) refusesWithoutWarmpath(rig);
+  else goesOnWithoutWarmpath(rig);
+
+  it('lets only inference and reads reach a node without Warmpath too', async () => {
+    expect((await rig().send('/api/pull', { body: {} })).status).toBe(refusal);
+    expect((await rig().send('/api/tags')).status).toBe(200);
+    expect(rig().fleet.forbidden).toEqual([]);
+  });
+
+  it('routes again when Warmpath is back', async () => {
+    await rig().warmpath.resume();
+    await rig().untilRouted();
+  });
+}
+
+function goesOnWithoutWarmpath(rig: () => MeshRig): void {
+  it('goes on without Warmpath, over all nodes, and a client still cannot choose', async () => {
+    const [first] = rig().fleet.nodes;
+    const served = new Set<string | undefined>();
+    for (let i = 0; i < 16; i++) {
+      const answer = await rig().chat({}, { [DESTINATION]: first?.address ?? '' });
+      expect(answer).toMatchObject({ status: 200, isRouted: false });
+      served.add(answer.node);
+    }
+    expect(served.size).toBeGreaterThan(1);
+  });
+}
+
+function refusesWithoutWarmpath(rig: () => MeshRig): void {
+  it('answers 500 to requests with a body without Warmpath, whatever its failure mode', async () => {
+    expect((await rig().chat()).status).toBe(500);
+  });
+}
