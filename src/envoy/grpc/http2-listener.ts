@@ -8,6 +8,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '../../app/ports.ts';
 import { remoteAddress, takeAnyAuthority } from './authority/any-authority.ts';
 import type { GrpcBind } from './bind.ts';
 import { type CallOptions, GrpcCall } from './call.ts';
@@ -44,6 +45,7 @@ export interface ListenerOptions extends CallOptions {
   /** Undefined: plaintext. */
   readonly tls: TlsPair | undefined;
   readonly strangers: Strangers;
+  readonly clock: Clock;
   /** Whether calls are taken whatever their `:authority` holds; every message then costs a little more. */
   readonly anyAuthority?: boolean | undefined;
   /** For tests. */
@@ -61,7 +63,7 @@ export class Http2Listener {
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #peers = new Map<ServerHttp2Session, Peer>();
   readonly #calls = new Map<GrpcCall, number>();
-  readonly #look: NodeJS.Timeout;
+  #stopLooking: () => void = () => undefined;
   #onEmpty: (() => void)[] = [];
 
   constructor(methods: ReadonlyMap<string, Method>, options: ListenerOptions) {
@@ -97,7 +99,7 @@ export class Http2Listener {
     this.#server.on('stream', (stream, headers) => this.#opened(stream, headers));
     // A connection that is no HTTP/2, or breaks: nothing of ours, see #connected.
     this.#server.on('sessionError', () => undefined);
-    this.#look = setInterval(() => this.#endUnheard(), LOOK_MS).unref();
+    this.#look();
   }
 
   /** Answers the port, undefined on a Unix socket. Rejects where the address cannot be had. */
@@ -122,7 +124,7 @@ export class Http2Listener {
 
   /** Takes no new connections and streams; resolves when those open have ended. */
   close(): Promise<void> {
-    clearInterval(this.#look);
+    this.#stopLooking();
     this.#server.close();
     for (const session of this.#peers.keys()) session.close();
     if (this.#peers.size === 0) return Promise.resolve();
@@ -135,33 +137,41 @@ export class Http2Listener {
   }
 
   #connected(session: ServerHttp2Session): void {
+    const { clock } = this.#options;
     const address = remoteAddress(session) ?? '';
-    const peer: Peer = { session, address, isGreeted: false, streams: 0, usedAt: performance.now() };
+    const peer: Peer = { session, address, isGreeted: false, streams: 0, usedAt: clock.now() };
     this.#peers.set(session, peer);
     session.setLocalWindowSize(SESSION_WINDOW);
-    const greeting = setTimeout(() => session.destroy(), HANDSHAKE_MS).unref();
+    const greeted = clock.after(HANDSHAKE_MS, () => this.#giveUp(peer));
     session.once('remoteSettings', () => {
       peer.isGreeted = true;
-      clearTimeout(greeting);
+      greeted();
     });
     const stopPinging = keepAlive(session);
     // `close` follows.
     session.on('error', (error) => this.#options.strangers.sessionFailed(error, address));
     session.on('close', () => {
-      clearTimeout(greeting);
+      greeted();
       stopPinging();
       this.#peers.delete(session);
       if (this.#peers.size > 0) return;
       for (const resolve of this.#onEmpty.splice(0)) resolve();
     });
     if (this.#peers.size > (this.#options.maxConnections ?? MAX_CONNECTIONS))
-      leastUseful(this.#peers.values(), peer)?.session.destroy();
+      this.#giveUp(leastUseful(this.#peers.values(), peer));
+  }
+
+  /** It counts no longer, though its `close` is still to come. */
+  #giveUp(peer: Peer | undefined): void {
+    if (peer === undefined) return;
+    this.#peers.delete(peer.session);
+    peer.session.destroy();
   }
 
   #opened(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const { session } = stream;
     const peer = session === undefined ? undefined : this.#peers.get(session as ServerHttp2Session); // sound: we are the server
-    const now = performance.now();
+    const now = this.#options.clock.now();
     if (peer !== undefined) {
       peer.streams += 1;
       peer.usedAt = now;
@@ -174,9 +184,13 @@ export class Http2Listener {
     });
   }
 
-  #endUnheard(): void {
-    const before = performance.now() - UNHEARD_MS;
-    for (const [call, openedAt] of this.#calls) if (openedAt < before) call.endUnheard();
+  #look(): void {
+    const { clock } = this.#options;
+    this.#stopLooking = clock.after(LOOK_MS, () => {
+      const before = clock.now() - UNHEARD_MS;
+      for (const [call, openedAt] of this.#calls) if (openedAt <= before) call.endUnheard();
+      this.#look();
+    });
   }
 }
 

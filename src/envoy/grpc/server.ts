@@ -132,6 +132,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const source = tlsSource(options);
   const pair = await source?.pair();
   const common = {
+    clock,
     unread: new UnreadBudget(MAX_UNREAD_BYTES),
     onDefect: (error: unknown) => log.error({ err: error }, 'a gRPC call failed inside'),
   };

@@ -1,15 +1,23 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { GrpcCall } from '../../../../src/envoy/grpc/call.ts';
 import { type Connection, leastUseful } from '../../../../src/envoy/grpc/connections.ts';
+import { HealthService } from '../../../../src/envoy/grpc/health.ts';
+import { Http2Listener } from '../../../../src/envoy/grpc/http2-listener.ts';
 import { type GrpcServer, startGrpcServer } from '../../../../src/envoy/grpc/server.ts';
+import { Strangers } from '../../../../src/envoy/grpc/strangers.ts';
 import { UnreadBudget } from '../../../../src/envoy/grpc/unread-budget.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { MemoryLog } from './harness.ts';
 import { HealthClient } from './health-client.ts';
-import { CALL_HEADERS, FRAME, frame, headerBlock, RawPeer } from './raw-peer.ts';
+import { CALL_HEADERS, FRAME, frame, headerBlock, PREFACE, RawPeer } from './raw-peer.ts';
 
 const ATTACK_MS = 300;
 const log = new MemoryLog();
+const clock = new FakeClock();
+const WATCH = CALL_HEADERS.map(
+  ([name, value]) => [name, name === ':path' ? '/grpc.health.v1.Health/Watch' : value] as const,
+);
 let server: GrpcServer;
 let others: HealthClient;
 const peers: RawPeer[] = [];
@@ -19,7 +27,7 @@ beforeAll(async () => {
     bind: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     limits: { bodyBytes: 1024 * 1024 },
     services: [],
-    clock: new FakeClock(),
+    clock,
     log,
   });
   server.setReady(true);
@@ -160,6 +168,28 @@ describe('S24: a hostile peer is cut, or contained, and others are served meanwh
   });
 });
 
+describe('S24: time that a peer may take', () => {
+  it('ends for one that never says it speaks HTTP/2, and for calls that say nothing', async () => {
+    const silent = await open();
+    const slow = await open();
+    await slow.write(PREFACE.subarray(0, 10));
+    const mute = (await open()).greet();
+    await mute.write(call(1));
+    const said = (await open()).greet();
+    await said.write(Buffer.concat([call(1, WATCH), frame(FRAME.data, 0, 1, Buffer.alloc(5))]));
+    await until(() => mute.frames().includes(FRAME.settings) && said.frames().includes(FRAME.data));
+    expect(await others.check('')).toBe('SERVING');
+    await clock.advance(10_000);
+    await Promise.all([silent.closed, slow.closed]);
+    expect([mute.isClosed, said.isClosed]).toEqual([false, false]);
+    expect(mute.frames()).not.toContain(FRAME.headers);
+    await clock.advance(30_000);
+    await until(() => mute.frames().includes(FRAME.headers));
+    expect(said.frames().filter((type) => type === FRAME.headers)).toHaveLength(1);
+    expect(said.frames()).not.toContain(FRAME.rst);
+  });
+});
+
 describe('the connection that makes way', () => {
   const one = (fields: Partial<Connection>): Connection => ({
     address: 'a',
@@ -187,6 +217,45 @@ describe('the connection that makes way', () => {
 });
 
 describe('what lies unread', () => {
+  it('S24: a call whose peer takes nothing is cut, the calls of others go on', async () => {
+    // A service that answers with 1 MiB.
+    const definition = new HealthService().definition.Check;
+    if (definition === undefined) throw new Error('no method');
+    const large = Buffer.alloc(1024 * 1024);
+    const method = { ...definition, responseSerialize: () => large };
+    const unread = new UnreadBudget(4 * 1024 * 1024);
+    const listener = new Http2Listener(
+      new Map([[definition.path, { definition: method, handle: answering }]]),
+      {
+        tls: undefined,
+        clock,
+        unread,
+        maxMessageBytes: 1024,
+        strangers: new Strangers('here', clock, log),
+        onDefect: (error) => log.error({ err: error }, 'defect'),
+      },
+    );
+    const port = (await listener.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })) ?? 0;
+    const deaf = (await RawPeer.open(port)).greet();
+    deaf.socket.pause();
+    const calls = Array.from({ length: 8 }, (_, i) =>
+      Buffer.concat([call(2 * i + 1), frame(FRAME.data, 0, 2 * i + 1, Buffer.alloc(5))]),
+    );
+    await deaf.write(Buffer.concat(calls));
+    await until(() => unread.total > 3 * 1024 * 1024);
+    expect(unread.total).toBeLessThanOrEqual(4 * 1024 * 1024);
+    const taking = (await RawPeer.open(port)).greet();
+    // A window for all that comes.
+    await taking.write(frame(8, 0, 0, Buffer.from([0x3f, 0xff, 0, 0])));
+    await taking.write(Buffer.concat([call(1), frame(8, 0, 1, Buffer.from([0x3f, 0xff, 0, 0]))]));
+    await taking.write(frame(FRAME.data, 1, 1, Buffer.alloc(5)));
+    await until(() => taking.received.reduce((sum, bytes) => sum + bytes.length, 0) > 1024 * 1024);
+    deaf.close();
+    taking.close();
+    await until(() => unread.total === 0);
+    await listener.close();
+  });
+
   it('is bounded over all peers: who has the most of it is cut', () => {
     const cut: string[] = [];
     const debtor = (name: string) => ({ cut: () => void cut.push(name) });
@@ -204,6 +273,11 @@ describe('what lies unread', () => {
     expect(cut).toEqual(['b']);
   });
 });
+
+/** Answers each message with one. */
+function answering(call: GrpcCall): void {
+  call.listen({ onMessage: () => call.send({}), onEnd: () => call.end(), onOver: () => undefined });
+}
 
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await setTimeout(5);

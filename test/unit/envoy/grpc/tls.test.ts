@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -218,6 +219,15 @@ describe('who speaks otherwise', () => {
       await peer.closed;
     }
     expect(log.messages('warn')).toEqual([expect.stringContaining('not HTTP/2')]);
+  });
+
+  it('a client that does not trust us is told of', async () => {
+    const { port, log } = await start(files('one'));
+    const args = ['s_client', '-connect', `127.0.0.1:${port}`, '-alpn', 'h2', '-verify_return_error'];
+    const client = spawn('openssl', args, { stdio: ['pipe', 'ignore', 'ignore'] });
+    await once(client, 'close');
+    await until(() => log.messages('warn').length === 1);
+    expect(log.messages('warn')[0]).toMatch(/does not trust the certificate/);
   });
 
   it('a probe that connects and hangs up is not worth a line', async () => {
