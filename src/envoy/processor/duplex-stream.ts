@@ -65,17 +65,19 @@ export class DuplexStream extends RequestStream {
     this.call.end();
   }
 
-  /** Also where the body did not come to its end: what comes of it goes on as it comes. */
   protected goOnUnrouted(): void {
-    if (this.#phase !== 'collecting' && this.#phase !== 'deciding') {
-      // Half of it went on already.
-      this.call.end();
-      return;
-    }
+    if (this.#phase === 'collecting' || this.#phase === 'deciding')
+      this.goOn(this.shared.replies.pass('request_headers'));
+    // Half of it went on already.
+    else this.call.end();
+  }
+
+  /** Also where the body did not come to its end: what comes of it goes on as it comes. */
+  protected goOn(reply: ProcessingResponse): void {
     const isWhole = this.#phase === 'deciding' || this.head?.hasBody === false;
     this.#phase = isWhole ? 'sent' : 'passing';
     this.#coming?.done();
-    this.#sendDecided(this.shared.replies.pass('request_headers'));
+    this.#sendDecided(reply);
     this.#sendBody(this.#body?.bytes ?? EMPTY, isWhole);
   }
 

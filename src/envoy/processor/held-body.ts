@@ -80,5 +80,5 @@ export class HeldBody {
   }
 }
 
-const LEAST_BYTES = 64 * 1024;
+const LEAST_BYTES = 4 * 1024;
 const EMPTY = new Uint8Array(0);

@@ -61,8 +61,12 @@ export class ProcessStream extends RequestStream {
   }
 
   protected goOnUnrouted(step: Step): void {
+    this.goOn(this.shared.replies.pass(step));
+  }
+
+  protected goOn(reply: ProcessingResponse): void {
     this.#state = decide(this.#state, 'answered');
-    this.#send(this.shared.replies.pass(step));
+    this.#send(reply);
   }
 
   protected endWith(reply: ProcessingResponse): void {

@@ -29,6 +29,7 @@ import type { Replies } from './replies.ts';
 import { type RequestHead, readHead } from './request-head.ts';
 import { STEPS, type Step } from './state.ts';
 import { type SubsetHint, subsetHint } from './subset-hint.ts';
+import { type NodeAddresses, testSelection, testServedHeader } from './test-selection.ts';
 import type { Turns } from './turns.ts';
 
 export interface ProcessorDependencies {
@@ -55,6 +56,8 @@ export interface Shared {
   readonly idle: IdleWatch;
   /** Largest body that is held, bytes. */
   readonly maxBodyBytes: number;
+  /** Where a conformance test may say where its requests go. */
+  readonly testNodes: NodeAddresses | undefined;
   /** What was found out of proxies that do not tell their mode. */
   readonly untold: { isDuplex: boolean };
   readonly watchAnswer: WatchAnswer | undefined;
@@ -83,6 +86,7 @@ export abstract class RequestStream {
   protected watch: AnswerWatch | undefined;
   protected isOver = false;
   #isRouted = false;
+  #isTest = false;
   /** Undefined: our own Envoy, whose filter needs no proof. */
   readonly #answerEnd: AnswerEnd | undefined;
   #hint: SubsetHint | undefined;
@@ -100,6 +104,8 @@ export abstract class RequestStream {
   protected abstract release(): void;
   /** A defect of ours: the request goes on without a decision. */
   protected abstract goOnUnrouted(step: Step): void;
+  /** The request goes on with this answer to its headers; its body is not looked at. */
+  protected abstract goOn(reply: ProcessingResponse): void;
   /** The reply that ends the request goes out. */
   protected abstract endWith(reply: ProcessingResponse): void;
 
@@ -123,7 +129,9 @@ export abstract class RequestStream {
 
   /** Lets a step of the answer go on as it came, at once. */
   protected passAnswer(step: Step, message: ProcessingRequest): void {
-    passAnswer(this.call, step, message, this.modes.response, this.watch);
+    const served = this.#isTest ? testServedHeader(message) : undefined;
+    if (served === undefined) passAnswer(this.call, step, message, this.modes.response, this.watch);
+    else this.call.send({ response_headers: { response: { header_mutation: { set_headers: [served] } } } });
     this.#answerEnd?.see(message, this.deps.clock.now());
   }
 
@@ -131,6 +139,12 @@ export abstract class RequestStream {
     const head = readHead(message, headers);
     this.head = head;
     this.watch = this.shared.watchAnswer?.(head, this.modes);
+    const selected = this.#testSelection(head);
+    if (selected !== undefined) {
+      this.#isTest = true;
+      this.goOn(this.shared.replies.routed(selected, { step: 'request_headers', head, modes: this.modes }));
+      return 'answered';
+    }
     const read = this.deps.reads.read(head.method, head.path, head.query);
     if (read !== undefined) {
       this.#reply(this.shared.replies.read(read));
@@ -147,6 +161,13 @@ export abstract class RequestStream {
     // Our own Envoy names no endpoints.
     if (this.shared.profile !== 'own') this.#hint = subsetHint(message);
     return 'read_on';
+  }
+
+  #testSelection(head: RequestHead): RouteDecision | undefined {
+    const { testNodes } = this.shared;
+    const addresses = testNodes === undefined ? undefined : testSelection(head, testNodes);
+    if (addresses === undefined) return undefined;
+    return { id: 'test', addresses, perTryTimeoutMs: 0, retryNotFound: false, edits: [] };
   }
 
   /** Says who asks, and whether it waits: what became of it is told to `placed`. */

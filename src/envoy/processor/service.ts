@@ -12,6 +12,7 @@ import { OwnReplies } from './own-replies.ts';
 import { problemReporter } from './problem-reporter.ts';
 import type { Replies } from './replies.ts';
 import type { ProcessCall, ProcessorDependencies, Shared } from './request-stream.ts';
+import type { NodeAddresses } from './test-selection.ts';
 import { Turns } from './turns.ts';
 
 export interface ProcessorOptions {
@@ -25,6 +26,8 @@ export interface ProcessorOptions {
   readonly bodyBudgetBytes?: number;
   /** Largest request body, bytes, where pieces of it come one by one. */
   readonly maxBodyBytes?: number;
+  /** The nodes, where a conformance test may say which of them its requests go to. Never for real traffic. */
+  readonly testNodes?: NodeAddresses;
   /** Follows answers where no access log tells of them. */
   readonly watchAnswer?: WatchAnswer;
   /** Hears of each thing that is wrong with how we are called, each time; the log has it already. */
@@ -57,6 +60,7 @@ export class ProcessorService implements GrpcService {
       budget: new BodyBudget(options.bodyBudgetBytes),
       idle: new IdleWatch(deps.clock),
       maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
+      testNodes: options.testNodes,
       untold: { isDuplex: false },
       watchAnswer: options.watchAnswer,
       signs: new FilterSigns(problem),
@@ -67,6 +71,11 @@ export class ProcessorService implements GrpcService {
   /** Requests under way. */
   get openStreams(): number {
     return this.#streams.size;
+  }
+
+  /** Bytes of request bodies that are in this process, or on their way. */
+  get heldBytes(): number {
+    return this.#shared.budget.usedBytes;
   }
 
   settled(): Promise<void> {

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { RouteDecision } from '../../../../src/app/types.ts';
 import type { ProcessingRequest } from '../../../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
+import { toStruct } from '../../../../src/envoy/grpc/well-known.ts';
 import { RouterError } from '../../../../src/request/errors.ts';
 import { until } from '../grpc/harness.ts';
 import { DuplexRig, destinationOf, duplexHead, headersOf, wholeEcho } from './duplex.ts';
@@ -272,6 +273,41 @@ describe('what goes on without a decision', () => {
     expect((await wholeEcho(inbox)).body.toString()).toBe(CHAT);
     expect(rig.log.count('error')).toBe(1);
     call.end();
+  });
+});
+
+describe('a conformance test that says where its requests go', () => {
+  const testNodes = () => ['10.0.0.7:80', '10.0.0.8:80'];
+  const headers = { 'test-epp-endpoint-selection': '10.0.0.8, 10.0.0.7:80' };
+
+  it.each([true, false])('is obeyed, whatever the path and the body (body: %s)', async (hasBody) => {
+    const { call, inbox } = await started({ testNodes });
+    call.write(duplexHead({ path: '/any', hasBody, headers }));
+    const reply = await inbox.next();
+    expect(destinationOf(reply)).toBe('10.0.0.8:80,10.0.0.7:80');
+    if (hasBody) {
+      call.write(body('not JSON'));
+      expect((await wholeEcho(inbox)).body.toString()).toBe('not JSON');
+    }
+    const lb = toStruct({ 'x-gateway-destination-endpoint-served': '10.0.0.8:80' });
+    call.write({ response_headers: {}, metadata_context: { filter_metadata: { 'envoy.lb': lb } } });
+    const served = (await inbox.next()).response_headers?.response?.header_mutation?.set_headers?.[0]?.header;
+    expect(served?.key).toBe('x-conformance-test-served-endpoint');
+    expect(Buffer.from(served?.raw_value ?? []).toString()).toBe('10.0.0.8:80');
+    expect(rig.router.routed).toEqual([]);
+    call.end();
+  });
+
+  it('is not obeyed where it is not configured', async () => {
+    const { call, inbox } = await started();
+    call.write(duplexHead({ path: '/any', headers }));
+    expect((await inbox.next()).immediate_response?.status?.code).toBe(403);
+  });
+
+  it('is refused where it names nobody', async () => {
+    const { call, inbox } = await started({ testNodes });
+    call.write(duplexHead({ headers: { 'test-epp-endpoint-selection': '10.9.9.9' } }));
+    expect((await inbox.next()).immediate_response?.status?.code).toBe(503);
   });
 });
 

@@ -1,3 +1,4 @@
+import type { Client } from '@grpc/grpc-js';
 import type { ExtProcProblem } from '../../../../src/app/ext-proc-profile.ts';
 import type {
   ProcessingRequest,
@@ -48,11 +49,27 @@ export class DuplexRig {
     return this.#running?.stop() ?? Promise.resolve();
   }
 
-  /** A stream on a connection of its own. */
-  open() {
-    if (this.#running === undefined) throw new Error('not started');
-    const call = process(this.#running.client(this.service.definition));
+  get path(): string {
+    return this.#started.path;
+  }
+
+  get heldBytes(): number {
+    return this.service.heldBytes;
+  }
+
+  /** A stream on a connection of its own, or of `client`. */
+  open(client = this.client()) {
+    const call = process(client);
     return { call, inbox: new Inbox<ProcessingResponse>(call) };
+  }
+
+  client(): Client {
+    return this.#started.client(this.service.definition);
+  }
+
+  get #started(): Running {
+    if (this.#running === undefined) throw new Error('not started');
+    return this.#running;
   }
 }
 
