@@ -1,5 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { CHART } from '../../deploy/chart.ts';
+import { VALUES, VALUES_NAMES } from '../../deploy/chart-values.ts';
 import { CRD_GROUPS, type KubeApi, type Manifest } from '../../support/kube-api.ts';
 import type { KubeApiServer } from '../../support/kube-apiserver.ts';
 import {
@@ -11,7 +13,6 @@ import {
 } from '../../support/manifests.ts';
 import { requireReal } from '../../support/require-real.ts';
 import { staticTool } from '../../support/static-tools.ts';
-import { CHART, CHART_VALUES } from './chart.ts';
 
 const RECIPES = 'deploy/{envoy-gateway,istio,prometheus}/**/*.{yaml,yml}';
 const PAGES = '{docs,deploy}/**/*.md';
@@ -69,9 +70,9 @@ export function recipesSuite(serverOf: () => KubeApiServer): void {
       expect(await problemsOf(manifestsOfPage(page))).toEqual([]);
     });
 
-    it.for(CHART_VALUES)('the chart for $name renders what it takes', async ({ values }, context) => {
+    it.for(VALUES_NAMES)('the chart, %s, renders what it takes', async (name, context) => {
       const helm = requireReal(context, staticTool('helm'));
-      const found = rendered(helm, CHART, { name: 'warmpath', namespace: 'chart' }, values);
+      const found = rendered(helm, CHART, { name: 'warmpath', namespace: 'ai' }, VALUES[name]);
       expect(found.length).toBeGreaterThan(3);
       expect(await problemsOf(found)).toEqual([]);
     });

@@ -3,13 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Manifest } from '../../support/kube-api.ts';
+import { CHART } from '../../deploy/chart.ts';
+import { VALUES } from '../../deploy/chart-values.ts';
+import { CRD_GROUPS, type Manifest } from '../../support/kube-api.ts';
 import type { KubeApiServer } from '../../support/kube-apiserver.ts';
 import { manifestsIn } from '../../support/manifests.ts';
 import { requireReal } from '../../support/require-real.ts';
 import { staticTool } from '../../support/static-tools.ts';
 import { type TempDir, tempDir } from '../../support/temp-dir.ts';
-import { CHART, EVERYTHING, PICKER } from './chart.ts';
 
 const NAMESPACE = 'release';
 const run = promisify(execFile);
@@ -19,9 +20,13 @@ export function releasesSuite(serverOf: () => KubeApiServer): void {
     let server: KubeApiServer;
     let dir: TempDir;
 
-    beforeAll(() => {
+    beforeAll(async () => {
       server = serverOf();
       dir = tempDir();
+      await server.admin.install(CRD_GROUPS);
+      // A source looks there.
+      const elsewhere: Manifest = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'gpus' } };
+      await server.admin.applied(elsewhere, { isDryRun: false });
     });
 
     afterAll(() => dir?.remove());
@@ -49,12 +54,30 @@ export function releasesSuite(serverOf: () => KubeApiServer): void {
         return objects.filter((_, i) => found[i] === undefined).map(nameOf);
       };
 
-      await helm('install', 'w', CHART, '--create-namespace', '--values', valuesFile('all', EVERYTHING));
-      const first = await made();
-      expect(first.length).toBeGreaterThan(10);
-      expect(await missing(first)).toEqual([]);
+      const dataOf = async (secret: Manifest): Promise<unknown> => {
+        const found = await server.admin.find(secret);
+        return found !== null && typeof found === 'object' && 'data' in found ? found.data : undefined;
+      };
 
-      await helm('upgrade', 'w', CHART, '--values', valuesFile('picker', { ...PICKER, replicas: 3 }));
+      // A run before this one may have left it.
+      await helm('uninstall', 'w', '--ignore-not-found');
+      await helm('install', 'w', CHART, '--create-namespace', '--values', valuesFile('small', VALUES.redis));
+      const small = await made();
+      expect(await missing(small)).toEqual([]);
+      const secrets = small.filter(({ kind }) => kind === 'Secret');
+      const passwords = await Promise.all(secrets.map(dataOf));
+      expect(passwords).toContainEqual({ password: expect.any(String) });
+      expect(passwords).toContainEqual({ token: expect.any(String) });
+
+      const all = { ...VALUES.everything, adminTokenSecret: {}, store: {}, redis: VALUES.redis.redis };
+      await helm('upgrade', 'w', CHART, '--values', valuesFile('all', all));
+      const first = await made();
+      expect(first.length).toBeGreaterThan(small.length);
+      expect(await missing(first)).toEqual([]);
+      // What it has made up at the first install is kept.
+      expect(await Promise.all(secrets.map(dataOf))).toEqual(passwords);
+
+      await helm('upgrade', 'w', CHART, '--values', valuesFile('picker', { ...VALUES.epp, replicas: 3 }));
       const second = await made();
       expect(await missing(second)).toEqual([]);
       const deployments = await Promise.all(

@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { InferencePoolSource } from '../../../src/discovery/inference-pool-source.ts';
 import { KubernetesSource } from '../../../src/discovery/kubernetes-source.ts';
+import { CHART } from '../../deploy/chart.ts';
 import type { KubeApi, Manifest } from '../../support/kube-api.ts';
 import type { KubeApiServer } from '../../support/kube-apiserver.ts';
 import { manifestsOfPage, rendered } from '../../support/manifests.ts';
@@ -155,7 +156,7 @@ export function rolesSuite(serverOf: () => KubeApiServer): void {
       ];
       const values = { discovery: { sources } };
       const release = { name: 'warmpath', namespace: NAMESPACE };
-      const objects = rendered(helm, 'deploy/helm/warmpath', release, values);
+      const objects = rendered(helm, CHART, release, values);
       expect(sorted(roleIn(objects).rules)).toEqual(sorted(documented.rules));
       const binding = objects.find(({ manifest }) => manifest.kind === 'RoleBinding')?.manifest;
       const deployment = objects.find(({ manifest }) => manifest.kind === 'Deployment')?.manifest;
