@@ -73,23 +73,33 @@ describeReal(await realEnvoy(), 'a pod of the chart, its containers as processes
     const untilReady = () => waitFor('the pod to be ready', isReady, { timeoutMs: 20_000, gaveUp });
     const ask = (tokens: number) =>
       post(`${url}/api/generate`, { model: MODEL, prompt: 'Hello', options: { num_predict: tokens } });
-    const warm = async (): Promise<void> =>
-      waitFor('a request to be routed to its warm node', async () => {
-        const { status, headers } = await ask(1);
-        return (
-          status === 200 &&
-          headers['x-warmpath-node'] === 'n2' &&
-          headers['x-warmpath-decision'] !== undefined
-        );
-      }).then(() => undefined);
+    const routed = async (): Promise<number> =>
+      Number(
+        /^warmpath_ext_proc_seconds_count (\d+)/m.exec((await send(`${adminUrl}/metrics`)).text)?.[1] ?? 0,
+      );
+    /** Until Envoy has seen that the control plane is healthy, requests pass unrouted. */
+    const warm = async (): Promise<void> => {
+      const before = await routed();
+      await waitFor('requests to be routed', async () => {
+        await send(`${url}/api/version`);
+        return (await routed()) > before;
+      });
+      const { status, headers } = await ask(1);
+      expect(headers['x-warmpath-decision']).toBeDefined();
+      expect([status, headers['x-warmpath-node']]).toEqual([200, 'n2']);
+    };
     await untilReady();
     await warm();
+
+    // Commands inside the pod find the admin interface, and may change the fleet.
+    const drained = here.exec(plane, ['node', '/app/bin/warmpath.js', 'nodes', 'drain', 'n1']);
+    expect(await drained.exited, drained.output).toEqual({ code: 0, signal: null });
 
     // Killed by the kubelet alone, the control plane lets Envoy be: nothing of the pod is about to end.
     const alone = here.preStop(plane);
     planeRuns.kill('SIGKILL');
     await planeRuns.exited;
-    expect((await ask(1)).status).toBe(200);
+    expect((await send(`${url}/api/version`)).status).toBe(200);
     planeRuns = here.start(plane);
     await untilReady();
     await warm();

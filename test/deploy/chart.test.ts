@@ -60,12 +60,14 @@ describeReal(staticTool('helm'), 'Helm chart', () => {
     }
   });
 
-  it('has no secret in its objects but for the password that it makes', () => {
+  it('has no secret in its objects but for those that it makes', () => {
     const { yaml, objects } = render(VALUES.everything);
     expect(objects.filter(({ kind }) => kind === 'Secret')).toEqual([]);
     expect(yaml).toContain('tokenFile: /run/warmpath/secrets/node-gpu2-token');
-    const made = render(VALUES.redis).object('Secret warmpath-redis');
-    expect(made).toMatchObject({ data: { password: expect.stringMatching(/^[\w+/]{43}=$/) } });
+    const rendered = render(VALUES.redis);
+    const secret = expect.stringMatching(/^[\w+/]{43}=$/);
+    expect(rendered.object('Secret warmpath-redis')).toMatchObject({ data: { password: secret } });
+    expect(rendered.object('Secret warmpath-admin')).toMatchObject({ data: { token: secret } });
   });
 });
 

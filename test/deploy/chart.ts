@@ -16,6 +16,7 @@ const containerSchema = z.looseObject({
   args: z.array(z.string()).optional(),
   securityContext: z.looseObject({}),
   resources: z.looseObject({ requests: z.looseObject({}), limits: z.looseObject({}) }),
+  env: z.array(z.object({ name: z.string(), value: z.string().optional() })).default([]),
   ports: z.array(z.object({ name: z.string(), containerPort: z.number() })).default([]),
   startupProbe: probe.optional(),
   livenessProbe: probe.optional(),

@@ -54,13 +54,18 @@ export class PodOnDisk {
   /** Starts a container. Without a command, the image's entry is what the Dockerfile says: Node with bin/warmpath.js. */
   start(container: Container): SpawnedProcess {
     const command = container.command ?? ['node', '/app/bin/warmpath.js'];
-    return this.#run([...command, ...(container.args ?? [])]);
+    return this.#run(container, [...command, ...(container.args ?? [])]);
+  }
+
+  /** As `kubectl exec`. */
+  exec(container: Container, command: readonly string[]): SpawnedProcess {
+    return this.#run(container, command);
   }
 
   /** Its hook before it is stopped, as the kubelet runs it. */
-  preStop({ name, lifecycle }: Container): SpawnedProcess {
-    if (lifecycle === undefined) throw new Error(`${name} has no hook`);
-    return this.#run(lifecycle.preStop.exec.command);
+  preStop(container: Container): SpawnedProcess {
+    if (container.lifecycle === undefined) throw new Error(`${container.name} has no hook`);
+    return this.#run(container, container.lifecycle.preStop.exec.command);
   }
 
   async close(): Promise<void> {
@@ -68,11 +73,12 @@ export class PodOnDisk {
     this.#dir.remove();
   }
 
-  #run(command: readonly string[]): SpawnedProcess {
+  #run({ env }: Container, command: readonly string[]): SpawnedProcess {
     const [program = '', ...args] = command.map((word) => this.#inHere(word));
     const path = `${this.#programs}:/usr/bin:/bin`;
+    const own = env.map(({ name, value = '' }) => [name, this.#inHere(value)]);
     const child = spawnProcess(program, args, {
-      env: { PATH: path, NO_COLOR: '1', WARMPATH_CONFIG: undefined },
+      env: { NO_COLOR: '1', WARMPATH_CONFIG: undefined, ...Object.fromEntries(own), PATH: path },
     });
     this.#processes.push(child);
     return child;

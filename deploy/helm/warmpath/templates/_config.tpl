@@ -25,7 +25,7 @@
 {{- range .Values.clients -}}
 {{- $secrets = append $secrets (merge (dict "path" (printf "client-%s-key" .name)) .keySecret) -}}
 {{- end -}}
-{{- with .Values.adminTokenSecret -}}{{- $secrets = append $secrets (merge (dict "path" "admin-token") .) -}}{{- end -}}
+{{- $secrets = append $secrets (merge (dict "path" "admin-token") (include "warmpath.adminTokenSecret" . | fromYaml)) -}}
 {{- if .Values.redis.enabled -}}
 {{- $secrets = append $secrets (merge (dict "path" "store-password") (include "warmpath.redisPasswordSecret" . | fromYaml)) -}}
 {{- else -}}
@@ -61,7 +61,7 @@
 {{- $_ := set $config "stateDir" "/var/lib/warmpath" -}}
 {{- $_ := set $config "envoy" (merge (dict "drainTime" (printf "%vs" $values.drain.timeoutSeconds)) (default dict $config.envoy)) -}}
 {{- $_ := set $config "log" (merge (default dict $config.log) (dict "format" "json")) -}}
-{{- if $values.adminTokenSecret -}}{{- $_ := set $config "adminTokenFile" (printf "%s/admin-token" $secrets) -}}{{- end -}}
+{{- $_ := set $config "adminTokenFile" (printf "%s/admin-token" $secrets) -}}
 
 {{- $nodes := list -}}
 {{- range $values.nodes -}}

@@ -35,9 +35,12 @@
   image: {{ include "warmpath.image" (list .Values.image .Chart.AppVersion) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   args: [serve, --config, /etc/warmpath/warmpath.yaml]
-  {{- with .Values.env }}
-  env: {{- toYaml . | nindent 4 }}
-  {{- end }}
+  env:
+    # For commands inside the pod: where the admin interface is, and its token.
+    - { name: WARMPATH_CONFIG, value: /etc/warmpath/warmpath.yaml }
+    {{- with .Values.env }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   ports:
     - { name: admin, containerPort: {{ .Values.ports.admin }} }
     {{- if $isEpp }}
@@ -79,6 +82,8 @@
     terminationGracePeriodSeconds: 10
   readinessProbe:
     httpGet: { path: /readyz, port: admin }
+    # Two in a row: meanwhile its Envoy has seen that it is healthy, and lets no request pass unrouted.
+    successThreshold: 2
     periodSeconds: 2
     timeoutSeconds: 2
     failureThreshold: 3

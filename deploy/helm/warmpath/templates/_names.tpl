@@ -61,6 +61,21 @@ key: password
 {{- end -}}
 {{- end -}}
 
+{{- define "warmpath.adminTokenSecret" -}}
+{{- if .Values.adminTokenSecret.name -}}
+{{- toYaml .Values.adminTokenSecret -}}
+{{- else -}}
+name: {{ include "warmpath.fullname" . }}-admin
+key: token
+{{- end -}}
+{{- end -}}
+
+{{/* What a Secret of this chart holds: as it was, or made anew. (list $ NAME KEY) */}}
+{{- define "warmpath.kept" -}}
+{{- $old := lookup "v1" "Secret" (index . 0).Release.Namespace (index . 1) | default dict -}}
+{{- dig "data" (index . 2) (randAlphaNum 32 | b64enc) $old -}}
+{{- end -}}
+
 {{/* No container needs more than this. */}}
 {{- define "warmpath.containerSecurity" -}}
 allowPrivilegeEscalation: false
