@@ -35,6 +35,7 @@ CRDS = {
 }
 # A plain "=" in YAML.
 yaml.SafeLoader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
+OBJECT = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
 # What carries nothing to check with, or what kubeconform does not know.
 IDLE = {"description", "example", "externalDocs", "title"}
 
@@ -96,6 +97,8 @@ def take_crds(path, kinds):
             if version["name"] == "v1" or ("v1" not in names and version["storage"]):
                 schema = strict(version["schema"]["openAPIV3Schema"])
                 schema["properties"].pop("status", None)
+                # Istio leaves out what every object has.
+                schema["properties"] = {**OBJECT, **schema["properties"]}
                 write("crd", f"{spec['group']}_{spec['names']['kind'].lower()}_{version['name']}", schema)
 
 
