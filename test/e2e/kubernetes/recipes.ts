@@ -17,9 +17,6 @@ import { staticTool } from '../../support/static-tools.ts';
 const RECIPES = 'deploy/{envoy-gateway,istio,prometheus}/**/*.{yaml,yml}';
 const PAGES = '{docs,deploy}/**/*.md';
 
-/** Projects whose definitions are not to be had as Go modules: what belongs to them is not checked. */
-const WITHOUT_DEFINITIONS = /^(aigateway\.envoyproxy\.io|agentgateway\.dev|gateway\.kgateway\.dev)\//;
-
 export function recipesSuite(serverOf: () => KubeApiServer): void {
   describe('every manifest that we give to users', () => {
     let api: KubeApi;
@@ -30,8 +27,7 @@ export function recipesSuite(serverOf: () => KubeApiServer): void {
     });
 
     /** What the API server has against them, schema and rules. Namespaces are made for good: what is in them needs them. */
-    const problemsOf = async (sources: readonly Source[]): Promise<string[]> => {
-      const objects = sources.filter(({ manifest }) => !WITHOUT_DEFINITIONS.test(manifest.apiVersion));
+    const problemsOf = async (objects: readonly Source[]): Promise<string[]> => {
       const namespaces = objects.flatMap(({ manifest: { kind, metadata } }) =>
         kind === 'Namespace' ? [metadata.name] : metadata.namespace,
       );
