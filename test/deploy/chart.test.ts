@@ -184,13 +184,17 @@ describeReal(staticTool('helm'), 'Helm chart: wrong values', () => {
     [
       'half a reference',
       { adminTokenSecret: { name: 'x' } },
-      "at '/adminTokenSecret': missing property 'key'",
+      "at '/adminTokenSecret': properties 'key' required, if 'name' exists",
     ],
-    ['a tag that moves', { image: { repository: 'warmpath', tag: 'latest' } }, "at '/image/tag'"],
+    [
+      'a tag that moves',
+      { image: { repository: 'warmpath', tag: 'latest' } },
+      'image warmpath: name a version',
+    ],
     [
       'an Envoy without a shell',
       { envoy: { image: { tag: 'distroless-v1.40.0' } } },
-      "at '/envoy/image/tag'",
+      'envoy.image.tag: a distroless Envoy has no shell',
     ],
     ['what the chart decides', { config: { listen: ':80' } }, 'config.listen: the chart sets this itself'],
     ['an unknown section', { config: { rooting: {} } }, "at '/config': additional properties 'rooting'"],

@@ -109,6 +109,9 @@
 {{- end -}}
 
 {{- define "warmpath.envoyContainer" -}}
+{{- if contains "distroless" .Values.envoy.image.tag -}}
+{{- fail "envoy.image.tag: a distroless Envoy has no shell, which the hook that waits for running requests needs; take the plain one" -}}
+{{- end -}}
 {{- $files := include "warmpath.files" . | fromYaml -}}
 - name: envoy
   image: {{ include "warmpath.image" (list .Values.envoy.image "") | quote }}

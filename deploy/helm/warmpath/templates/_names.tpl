@@ -36,7 +36,11 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- if $image.digest -}}
 {{- printf "%s@%s" $image.repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $image.repository (default (index . 1) $image.tag) -}}
+{{- $tag := default (index . 1) $image.tag -}}
+{{- if eq $tag "latest" -}}
+{{- fail (printf "image %s: name a version, latest is another one tomorrow" $image.repository) -}}
+{{- end -}}
+{{- printf "%s:%s" $image.repository $tag -}}
 {{- end -}}
 {{- end -}}
 
