@@ -51,6 +51,9 @@ describeReal(await realEnvoy(), 'what a gateway’s stream tells of a request', 
     dead = `127.0.0.1:${deadPort}`;
     picker = new Picker({
       profile: 'epp',
+      // Or a second try would leave a list of one.
+      minEndpoints: 2,
+      testNodes: () => [a.address, b.address],
       watchAnswer: (head, modes) =>
         watchAnswers({
           recorder,
@@ -286,6 +289,27 @@ describeReal(await realEnvoy(), 'what a gateway’s stream tells of a request', 
       ['127.0.0.1:1', '127.0.0.2'],
     ]);
   });
+
+  it.each(['metadata', 'attributes'])(
+    'goes where a conformance test says, and tells who served it (%s)',
+    async (gateway) => {
+      const headers = { 'test-epp-endpoint-selection': `127.0.0.9,${b.address}` };
+      for (const body of [undefined, BODY]) {
+        b.received.length = 0;
+        const method = body === undefined ? 'GET' : 'POST';
+        const reply = await fetch(`${envoy.url(gateway)}/anything`, {
+          method,
+          headers,
+          ...(body && { body }),
+        });
+        expect(reply.headers.get('x-conformance-test-served-endpoint')).toBe(b.address);
+        expect(await reply.text()).toBe(lines(20) + last);
+        expect(b.received.map((request) => request.body.toString())).toEqual([body ?? '']);
+      }
+      const nowhere = { 'test-epp-endpoint-selection': '127.0.0.9' };
+      expect((await fetch(envoy.url(gateway), { headers: nowhere })).status).toBe(503);
+    },
+  );
 
   it('leaves nothing in the log', () => {
     expect(picker.log.count('error')).toBe(0);

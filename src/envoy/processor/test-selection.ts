@@ -38,8 +38,9 @@ export function testSelection(
   return [...chosen];
 }
 
-/** For the answer's headers to such a request: the endpoint that served, as the proxy tells it. Undefined where it does not. */
+/** For the answer's headers to such a request: the endpoint that served. Undefined where the proxy does not tell it, and for other steps. */
 export function testServedHeader(message: ProcessingRequest): HeaderValueOption | undefined {
+  if (!message.response_headers) return undefined;
   const served = servedEndpoint(message, attributesOf(message));
   return served === undefined ? undefined : setHeader(HEADER.testServed, served.address);
 }

@@ -46,4 +46,8 @@ it('the endpoint that served is told as the proxy tells it', () => {
   expect(option?.header?.key).toBe('x-conformance-test-served-endpoint');
   expect(Buffer.from(option?.header?.raw_value ?? []).toString()).toBe('10.0.0.1:3002');
   expect(testServedHeader(overTheWire({ response_headers: {} }))).toBeUndefined();
+  const { metadata_context } = told;
+  expect(
+    testServedHeader(overTheWire({ response_body: {}, ...(metadata_context && { metadata_context }) })),
+  ).toBeUndefined();
 });
