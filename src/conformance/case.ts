@@ -10,6 +10,8 @@ export interface Case {
   readonly level: Level;
   /** The text that the expectation comes from. */
   readonly source: string;
+  /** Ends the picker's process, where it is told which one that is. */
+  readonly endsPicker?: true;
   /** Returns, perhaps with what was seen, where all is as expected; else throws one of the errors below. */
   run(picker: Picker): Promise<string | undefined>;
 }

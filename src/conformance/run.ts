@@ -29,7 +29,8 @@ export async function runCases(
         : { result: 'skip', reason: `nothing answers any more since ${ended}` };
     picker.disconnect();
     // What ends the picker is this case's failure, not that of all the others.
-    if (result.result === 'fail' && ended === undefined && !(await isThere(picker))) {
+    const mayHaveEnded = result.result === 'fail' && ended === undefined && each.endsPicker !== true;
+    if (result.result === 'fail' && mayHaveEnded && !(await isThere(picker))) {
       ended = id;
       result = { ...result, seen: `${result.seen}; afterwards nothing answers any more` };
     }

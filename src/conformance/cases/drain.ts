@@ -27,6 +27,7 @@ export const DRAIN: readonly Case[] = [
     title: 'after SIGTERM readiness turns NOT_SERVING, before health falls silent',
     level: 'SHOULD',
     source: SOURCE.healthServices,
+    endsPicker: true,
     async run(picker) {
       const { readiness } = await drained(picker);
       demand(readiness.includes('NOT_SERVING'), 'NOT_SERVING', readiness.join(', then ') || 'no answer');
@@ -38,6 +39,7 @@ export const DRAIN: readonly Case[] = [
     title: 'after SIGTERM a stream that is open goes on to its end',
     level: 'SHOULD',
     source: SOURCE.proposal,
+    endsPicker: true,
     async run(picker) {
       const { stream } = await drained(picker);
       if (stream.problem !== undefined) throw stream.problem;
@@ -49,6 +51,7 @@ export const DRAIN: readonly Case[] = [
     title: 'after SIGTERM liveness stays SERVING while the process drains',
     level: 'SHOULD',
     source: SOURCE.healthServices,
+    endsPicker: true,
     async run(picker) {
       const { livenessMeanwhile } = await drained(picker);
       demand(livenessMeanwhile === 'SERVING', 'SERVING', livenessMeanwhile ?? 'no answer');
