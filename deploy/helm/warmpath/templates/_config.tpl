@@ -104,7 +104,7 @@
 
 {{- if eq $values.mode "epp" -}}
 {{- $picker := $values.endpointPicker -}}
-{{- $extProc := dict "profile" $picker.profile "tls" $picker.tls "minEndpoints" $picker.minEndpoints "health" (printf "%s:%v" $values.bindAddress $values.ports.health) -}}
+{{- $extProc := dict "profile" $picker.profile "tls" $picker.tls "minEndpoints" $picker.minEndpoints "outcomes" $picker.outcomes "health" (printf "%s:%v" $values.bindAddress $values.ports.health) -}}
 {{- if $picker.objectives -}}{{- $_ := set $extProc "objectives" $picker.objectives -}}{{- end -}}
 {{- if eq $picker.tls "files" -}}
 {{- $extProc = merge $extProc (dict "tlsCert" (printf "%s/picker.crt" $secrets) "tlsKey" (printf "%s/picker.key" $secrets)) -}}
