@@ -92,8 +92,9 @@ export class ImageOnDisk {
     );
     for (const [path, { dev, optional, devOptional }] of entries) {
       if (path === '' || dev || optional || devOptional) continue;
-      // Packages inside of others have entries of their own.
-      const filter = (source: string): boolean => basename(source) !== 'node_modules';
+      // Packages inside of others have entries of their own; what only compilers and people read is most of what there is.
+      const filter = (source: string): boolean =>
+        basename(source) !== 'node_modules' && !/\.(?:d\.[cm]?ts|map|md)$/.test(source);
       cpSync(join(ROOT, path), join(to, path.slice('node_modules/'.length)), { recursive: true, filter });
     }
   }
