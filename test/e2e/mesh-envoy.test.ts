@@ -1,10 +1,15 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { INFERENCE_ENDPOINTS, READS } from '../../src/request/endpoints.ts';
 import { realEnvoy } from '../support/envoy.ts';
 import { describeReal } from '../support/require-real.ts';
-import { type Bootstrap, deployYaml, type Loose, onLoopback } from './meshes/bootstrap.ts';
+import { type TempDir, tempDir } from '../support/temp-dir.ts';
+import { type Bootstrap, deployPath, deployYaml, type Loose, onLoopback } from './meshes/bootstrap.ts';
 import { MeshEnvoy } from './meshes/mesh-envoy.ts';
-import { chatBody, MeshRig, type Places, SLOTS, WARM } from './meshes/rig.ts';
+import { chatBody, MeshRig, type Places, SLOTS, WARM, WARM_NODE } from './meshes/rig.ts';
 import { routedCases } from './meshes/routed-cases.ts';
 import { assembled, connectionManager } from './meshes/snippets.ts';
 
@@ -50,6 +55,14 @@ describe('the routes of deploy/envoy', () => {
   });
 });
 
+describe('docs/meshes/envoy.md', () => {
+  it('shows the filter as it is in deploy/envoy', () => {
+    const page = readFileSync(new URL('../../docs/meshes/envoy.md', import.meta.url), 'utf8');
+    const filter = readFileSync(deployPath('envoy/snippets/http-filter.yaml'), 'utf8');
+    expect(page).toContain(`\n\`\`\`yaml\n${filter}\`\`\`\n`);
+  });
+});
+
 describe('deploy/envoy/sidecar', () => {
   it('is the snippets, put together', () => {
     const { admin, ...sidecar } = deployYaml('envoy/sidecar/envoy.yaml');
@@ -85,13 +98,15 @@ describeReal(await realEnvoy(), 'snippets for an Envoy that is there already', (
     routedCases(() => rig, { refusal: 403 });
   });
 
-  describe('with nodes written down, and the access log', () => {
+  describe('with nodes written down, TLS and the access log', () => {
     let rig: MeshRig;
     beforeAll(async () => {
       rig = await MeshRig.start(envoy, {
-        config: { extProc: { profile: 'epp', minEndpoints: 3, outcomes: 'access-log' } },
+        config: {
+          extProc: { profile: 'epp', minEndpoints: 3, outcomes: 'access-log', tls: 'self-signed' },
+        },
         bootstrap: (places) => {
-          const bootstrap = withThirdNode(assembled({ nodes: 'static', accessLog: true }));
+          const bootstrap = withThirdNode(assembled({ nodes: 'static', tls: true, accessLog: true }));
           // So that it matters whether the line asks for more time.
           connectionManager(bootstrap).http_filters[0].typed_config.message_timeout = '0.5s';
           return onLoopback(bootstrap, places.clients, placed(places));
@@ -117,4 +132,43 @@ describeReal(await realEnvoy(), 'snippets for an Envoy that is there already', (
       for (const { status } of await Promise.all(first)) expect(status).toBe(200);
     });
   });
+
+  describe('with the profile own, as `warmpath envoy-config` prints it beside a listener that was there', () => {
+    let rig: MeshRig;
+    let state: TempDir;
+    beforeAll(async () => {
+      state = tempDir();
+      rig = await MeshRig.start(envoy, {
+        config: { stateDir: state.path, extProc: { profile: 'own' } },
+        bootstrap: (places) => {
+          const { admin: _, ...printed } = printedConfig(state.path, places);
+          const { listeners } = assembled({ nodes: 'static' }).static_resources;
+          listeners[0].address.socket_address.port_value = 0;
+          listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts = [];
+          printed.static_resources.listeners.push(...listeners);
+          return printed;
+        },
+      });
+    });
+    afterAll(async () => {
+      await rig?.stop();
+      state?.remove();
+    });
+
+    it('routes, by what Lua makes of bodies, and counts tokens', async () => {
+      expect(await rig.chat()).toMatchObject({ status: 200, node: WARM_NODE, isRouted: true });
+      const tokens = (): Promise<number> => rig.warmpath.metric('warmpath_tokens_total', { node: WARM_NODE });
+      await expect.poll(tokens).toBeGreaterThan(0);
+    });
+  });
 });
+
+function printedConfig(stateDir: string, { clients, grpc }: Places): Bootstrap {
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+  const flags = ['--listen', `127.0.0.1:${clients}`, '--grpc', `127.0.0.1:${grpc}`, '--state-dir', stateDir];
+  const node = ['--node', 'http://127.0.0.1:1'];
+  const text = execFileSync(process.execPath, [main, 'envoy-config', ...flags, ...node], {
+    encoding: 'utf8',
+  });
+  return parse(text);
+}
