@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { PINNED_ENVOY } from '../../src/envoy/bootstrap/version.ts';
 import { complaints } from '../support/kubeconform.ts';
 import { describeReal } from '../support/require-real.ts';
 import { staticTool } from '../support/static-tools.ts';
@@ -17,6 +18,10 @@ describeReal(staticTool('helm'), 'Helm chart', () => {
     const done = helm(['lint', '--strict', '--kube-version', '1.36.0', CHART]);
     expect(done.output).toContain('0 chart(s) failed');
     expect(done.status).toBe(0);
+  });
+
+  it('takes the Envoy that is tested here', () => {
+    expect(render({}).container('envoy').image).toBe(`envoyproxy/envoy:v${PINNED_ENVOY}`);
   });
 
   it('has the version of the program, and its rules and dashboard as they are elsewhere', () => {
