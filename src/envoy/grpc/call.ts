@@ -1,5 +1,6 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { MethodDefinition } from '@grpc/proto-loader';
+import { EncodedMessage } from './encoded-message.ts';
 import { framed, MessageReader, type ReadProblem } from './message-reader.ts';
 import { type CallStatus, OK, STATUS } from './status.ts';
 import type { UnreadBudget } from './unread-budget.ts';
@@ -76,12 +77,26 @@ export class GrpcCall<In = unknown, Out = unknown> {
   }
 
   /** Nothing happens where the call is over already. */
-  send(message: Out): void {
+  send(message: Out | EncodedMessage): void {
     const stream = this.#stream;
     if (this.#status !== undefined || stream.destroyed || stream.closed) return;
     if (!this.#hasHeaders) this.#sendHeaders();
     // Sound: whoever handles a method knows what it answers with.
-    if (!stream.write(framed(this.#method.responseSerialize(message as object)))) this.#fallBehind();
+    const isRead =
+      message instanceof EncodedMessage
+        ? this.#write(message.parts)
+        : stream.write(framed(this.#method.responseSerialize(message as object)));
+    if (!isRead) this.#fallBehind();
+  }
+
+  /** All in one go; false where more lies here than the peer reads. */
+  #write(parts: readonly Uint8Array[]): boolean {
+    const stream = this.#stream;
+    let isRead = true;
+    stream.cork();
+    for (const part of parts) isRead = stream.write(part);
+    stream.uncork();
+    return isRead;
   }
 
   /** The peer does not read what it is sent, for now or for ever. */

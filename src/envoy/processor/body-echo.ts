@@ -1,26 +1,31 @@
-import { EncodedResponse } from './encoded-response.ts';
+import { EncodedMessage } from '../grpc/encoded-message.ts';
 
 /** What the reference implementation sends at most: with what is around it, it stays below 64 KiB. */
 export const ECHO_BYTES = 62_000;
+/** Shorter pieces are copied behind what goes before them: cheaper than to write two parts. */
+const COPIED_BYTES = 2_048;
 
-/** Tags of the fields that lie around a piece of a body, innermost last; all are messages. */
+/** Tags of the fields that lie around a piece of a body, outermost first; all are messages. */
 const AROUND = {
   // ProcessingResponse.request_body, BodyResponse.response, CommonResponse.body_mutation, BodyMutation.streamed_response
   request_body: [0x1a, 0x0a, 0x1a, 0x1a],
   response_body: [0x22, 0x0a, 0x1a, 0x1a],
 } as const;
-const BODY = 0x0a;
-const END_OF_STREAM = 0x10;
+const [END_OF_STREAM, BODY] = [0x10, 0x0a];
+/** gRPC's prefix: not compressed, and the length in four bytes. */
+const PREFIX_BYTES = 5;
+/** Most that goes before the bytes: the prefix; four tags, the end, the body's tag, each with a length of at most three bytes. */
+const MAX_HEAD_BYTES = PREFIX_BYTES + 4 * 4 + 2 + 4;
 
 /**
- * Pieces of a body as FULL_DUPLEX_STREAMED gives them back; at least one where it is the last. Written by hand: it is done once
- * for every token of every answer, and one copy of the bytes is all that it takes.
+ * Pieces of a body as FULL_DUPLEX_STREAMED gives them back; at least one. Written by hand: it is done once for every token of every
+ * answer, and large pieces are not copied. `bytes` must not be changed afterwards.
  */
 export function* bodyEcho(
   step: keyof typeof AROUND,
   bytes: Uint8Array,
   isLast: boolean,
-): Generator<EncodedResponse> {
+): Generator<EncodedMessage> {
   let from = 0;
   do {
     const until = Math.min(bytes.length, from + ECHO_BYTES);
@@ -29,29 +34,27 @@ export function* bodyEcho(
   } while (from < bytes.length);
 }
 
-function piece(step: keyof typeof AROUND, bytes: Uint8Array, isLast: boolean): EncodedResponse {
-  const tags = AROUND[step];
-  const ownSize = (bytes.length === 0 ? 0 : 1 + varintSize(bytes.length) + bytes.length) + (isLast ? 2 : 0);
+function piece(step: keyof typeof AROUND, bytes: Uint8Array, isLast: boolean): EncodedMessage {
+  const { length } = bytes;
+  const inner = (length === 0 ? 0 : 1 + varintSize(length) + length) + (isLast ? 2 : 0);
   // Each message's size is that of the next one inside, with its tag and length.
-  const sizes = [ownSize, 0, 0, 0];
-  for (let i = 1; i < tags.length; i++) sizes[i] = sizeAround(sizes[i - 1] ?? 0);
-  const out = Buffer.allocUnsafe(sizeAround(sizes[tags.length - 1] ?? 0));
-  let at = 0;
-  for (const [i, tag] of tags.entries()) {
-    out[at] = tag;
-    at = writeVarint(out, at + 1, sizes[tags.length - 1 - i] ?? 0);
-  }
-  if (bytes.length > 0) {
-    out[at] = BODY;
-    at = writeVarint(out, at + 1, bytes.length);
-    out.set(bytes, at);
-    at += bytes.length;
-  }
-  if (isLast) {
-    out[at] = END_OF_STREAM;
-    out[at + 1] = 1;
-  }
-  return new EncodedResponse(out);
+  const third = sizeAround(inner);
+  const second = sizeAround(third);
+  const first = sizeAround(second);
+  const isCopied = length <= COPIED_BYTES;
+  const out = Buffer.allocUnsafe(MAX_HEAD_BYTES + (isCopied ? length : 0));
+  out[0] = 0;
+  out.writeUInt32BE(sizeAround(first), 1);
+  const tags = AROUND[step];
+  let at = writeField(out, PREFIX_BYTES, tags[0], first);
+  at = writeField(out, at, tags[1], second);
+  at = writeField(out, at, tags[2], third);
+  at = writeField(out, at, tags[3], inner);
+  if (isLast) at = writeField(out, at, END_OF_STREAM, 1);
+  if (length > 0) at = writeField(out, at, BODY, length);
+  if (!isCopied) return new EncodedMessage([out.subarray(0, at), bytes]);
+  out.set(bytes, at);
+  return new EncodedMessage([out.subarray(0, at + length)]);
 }
 
 function sizeAround(inner: number): number {
@@ -64,9 +67,11 @@ function varintSize(value: number): number {
   return value < 0x4000 ? 2 : 3;
 }
 
-function writeVarint(out: Buffer, at: number, value: number): number {
+/** A tag and a number, a field's length or its value; answers where the next byte goes. */
+function writeField(out: Buffer, at: number, tag: number, value: number): number {
+  out[at] = tag;
   let rest = value;
-  let next = at;
+  let next = at + 1;
   while (rest >= 0x80) {
     out[next] = (rest & 0x7f) | 0x80;
     next += 1;

@@ -18,7 +18,7 @@ export class HeldBody {
   constructor(budget: BodyBudget, maxBytes: number, expectedBytes: number | undefined) {
     this.#budget = budget;
     this.#maxBytes = maxBytes;
-    this.#expected = expectedBytes ?? maxBytes;
+    this.#expected = expectedBytes ?? 0;
   }
 
   get length(): number {
@@ -62,15 +62,20 @@ export class HeldBody {
   }
 
   #grow(length: number): boolean {
-    const roomy = Math.max(length * 2, LEAST_BYTES);
-    const capacity =
-      length <= this.#expected ? Math.min(roomy, this.#expected) : Math.min(roomy, this.#maxBytes);
+    const capacity = this.#capacityFor(length);
     if (!this.#count(capacity)) return false;
     const grown = Buffer.allocUnsafeSlow(capacity);
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
     this.#isBorrowed = false;
     return true;
+  }
+
+  /** What the client says is taken at its word once a good part of it is here. */
+  #capacityFor(length: number): number {
+    const expected = this.#expected;
+    if (length <= expected && expected <= Math.max(length, LEAST_BYTES) * TRUSTED_FACTOR) return expected;
+    return Math.min(Math.max(length * 2, LEAST_BYTES), this.#maxBytes);
   }
 
   #count(bytes: number): boolean {
@@ -81,4 +86,5 @@ export class HeldBody {
 }
 
 const LEAST_BYTES = 4 * 1024;
+const TRUSTED_FACTOR = 8;
 const EMPTY = new Uint8Array(0);

@@ -1,5 +1,6 @@
 import { errorReply } from '../../app/error-reply.ts';
 import type { ExtProcProblem, ProfileName } from '../../app/ext-proc-profile.ts';
+import type { StreamMode } from '../../app/ext-proc-report.ts';
 import type { FleetReads } from '../../app/fleet-reads.ts';
 import type { Log } from '../../app/log.ts';
 import type { Clock } from '../../app/ports.ts';
@@ -21,7 +22,6 @@ import { passAnswer } from './answer-steps.ts';
 import type { AnswerWatch, WatchAnswer } from './answer-watch.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Callers } from './callers.ts';
-import type { EncodedResponse } from './encoded-response.ts';
 import type { FilterSigns } from './filter-signs.ts';
 import type { IdleWatch } from './idle-watch.ts';
 import type { StreamModes } from './modes.ts';
@@ -62,11 +62,13 @@ export interface Shared {
   readonly untold: { isDuplex: boolean };
   readonly watchAnswer: WatchAnswer | undefined;
   readonly signs: FilterSigns;
+  /** A stream has begun, of a proxy that says that it sends bodies so. */
+  readonly onStream: ((mode: StreamMode) => void) | undefined;
   /** Something is wrong with how we are called. */
   problem(problem: ExtProcProblem, detail?: string): void;
 }
 
-export type ProcessCall = GrpcCall<ProcessingRequest, ProcessingResponse | EncodedResponse>;
+export type ProcessCall = GrpcCall<ProcessingRequest, ProcessingResponse>;
 
 /** What the head alone comes to: answered already, let pass without us, or to be read on. */
 export type HeadVerdict = 'answered' | 'pass' | 'read_on';

@@ -1,9 +1,9 @@
 import type { ExtProcProblem, ProfileName } from '../../app/ext-proc-profile.ts';
+import type { StreamMode } from '../../app/ext-proc-report.ts';
 import { loadService } from '../grpc/load-proto.ts';
 import type { GrpcService } from '../grpc/service.ts';
 import type { WatchAnswer } from './answer-watch.ts';
 import { BodyBudget } from './body-budget.ts';
-import { takingEncoded } from './encoded-response.ts';
 import { EppReplies } from './epp-replies.ts';
 import { FilterSigns } from './filter-signs.ts';
 import { IdleWatch } from './idle-watch.ts';
@@ -30,6 +30,8 @@ export interface ProcessorOptions {
   readonly testNodes?: NodeAddresses;
   /** Follows answers where no access log tells of them. */
   readonly watchAnswer?: WatchAnswer;
+  /** Hears of each stream, and how its proxy says that it sends bodies. */
+  readonly onStream?: (mode: StreamMode) => void;
   /** Hears of each thing that is wrong with how we are called, each time; the log has it already. */
   readonly onProblem?: (problem: ExtProcProblem, detail?: string) => void;
 }
@@ -38,11 +40,9 @@ const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
 /** Envoy's external processor: one stream per request. */
 export class ProcessorService implements GrpcService {
-  readonly definition = takingEncoded(
-    loadService(
-      'envoy/service/ext_proc/v3/external_processor.proto',
-      'envoy.service.ext_proc.v3.ExternalProcessor',
-    ),
+  readonly definition = loadService(
+    'envoy/service/ext_proc/v3/external_processor.proto',
+    'envoy.service.ext_proc.v3.ExternalProcessor',
   );
   readonly implementation = { Process: (call: ProcessCall) => this.#open(call) };
   readonly #deps: ProcessorDependencies;
@@ -64,6 +64,7 @@ export class ProcessorService implements GrpcService {
       untold: { isDuplex: false },
       watchAnswer: options.watchAnswer,
       signs: new FilterSigns(problem),
+      onStream: options.onStream,
       problem,
     };
   }
