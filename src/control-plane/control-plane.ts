@@ -35,7 +35,7 @@ export class ControlPlane {
       routing: () => this.#routing,
       envoy: () => this.#envoy,
       grpcAddress: () => this.#grpc?.address,
-      healthAddress: () => undefined,
+      healthAddress: () => this.#grpc?.healthAddress,
     });
     this.#parts.discovery.registry.onMembers(() => this.#takeMembers());
   }

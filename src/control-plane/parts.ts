@@ -214,6 +214,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
       minEndpoints,
       maxBodyBytes: config.limits.body,
       onProblem,
+      onStream: (mode) => extProc.opened(mode),
       ...(config.extProc.outcomes === 'stream'
         ? { watchAnswer: watchAnswers({ recorder: core.recorder, clock, log, onProblem }) }
         : {}),

@@ -130,6 +130,12 @@ describeReal(
         const { text } = await send(`http://127.0.0.1:${place.admin}/metrics`);
         return /^warmpath_ext_proc_streams 1$/m.test(text);
       });
+      const { text } = await send(`http://127.0.0.1:${place.admin}/status`);
+      expect(JSON.parse(text).extProc).toMatchObject({
+        profile: 'own',
+        modes: [{ mode: 'none', streams: expect.any(Number) }],
+        problems: [],
+      });
       serving.kill('SIGTERM');
       await waitFor('readiness to end', () => seen.at(-1) === 'NOT_SERVING');
       expect(await statuses(health)).toEqual(
@@ -152,6 +158,15 @@ it('an endpoint picker listens for gateways with a certificate of its own making
   const serving = serve(place, ...flags);
   const health = healthAt(place.health);
   await waitFor('it to be ready', async () => (await health.check('inference-extension')) === 'SERVING');
+  const { text } = await send(`http://127.0.0.1:${place.admin}/status`);
+  expect(JSON.parse(text).extProc).toEqual({
+    profile: 'epp',
+    grpc: `127.0.0.1:${grpc}`,
+    tls: 'self-signed',
+    health: `127.0.0.1:${place.health}`,
+    modes: [],
+    problems: [],
+  });
   // As Envoy does that does not check certificates: gateways mostly do not.
   const trusting = credentials.createSsl(null, null, null, { rejectUnauthorized: false });
   const encrypted = new HealthClient(`127.0.0.1:${grpc}`, trusting);

@@ -3,6 +3,7 @@ import { DuplexStream } from './duplex-stream.ts';
 import { MODES_DUPLEX, MODES_UNTOLD, modesOf, type StreamModes } from './modes.ts';
 import { ProcessStream } from './process-stream.ts';
 import type { ProcessCall, ProcessorDependencies, RequestStream, Shared } from './request-stream.ts';
+import { toldMode } from './told-mode.ts';
 
 /** A proxy that does not tell its mode: so long its body may take to come by itself, ms. Envoys wait 200 ms for answers. */
 const UNTOLD_MS = 100;
@@ -48,6 +49,7 @@ export class OpenCall {
 
   #recognise(message: ProcessingRequest): void {
     const first = this.#first;
+    if (first === undefined) this.#shared.onStream?.(toldMode(message));
     if (first !== undefined) {
       // A body that comes though nothing was answered: only a duplex filter does that.
       if (message.request_body) this.#shared.untold.isDuplex = true;
