@@ -15,7 +15,22 @@ export function isAllowed(among: Among | undefined, { address }: NodeView): bool
 export function allowedOf(candidates: Candidates, among: Among | undefined): Candidates {
   if (among === undefined) return candidates;
   const { nodes, knowing, warm } = candidates;
-  return { nodes, knowing: allowedPlaces(nodes, knowing, among), warm: allowedPlaces(nodes, warm, among) };
+  const known = FOUND.get(among);
+  if (known !== undefined && isOf(known.among, candidates)) return known.allowed;
+  const allowed = {
+    nodes,
+    knowing: allowedPlaces(nodes, knowing, among),
+    warm: allowedPlaces(nodes, warm, among),
+  };
+  FOUND.set(among, { among: candidates, allowed });
+  return allowed;
+}
+
+/** What was found last for each list of allowed nodes, as long as that is of use: who waits is ranked again and again. */
+const FOUND = new WeakMap<Among, { readonly among: Candidates; readonly allowed: Candidates }>();
+
+function isOf(one: Candidates, other: Candidates): boolean {
+  return one.nodes === other.nodes && one.knowing === other.knowing && one.warm === other.warm;
 }
 
 export function allowedPlaces(

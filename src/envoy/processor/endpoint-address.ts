@@ -1,23 +1,29 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { urlHost } from '../../app/host-port.ts';
 
+const PORT = /^[1-9]\d{0,4}$/;
+
 /** `ip:port` or `ip` as nodes' addresses are written: IPv6 in its short form and in brackets. Undefined for anything else. */
 export function endpointAddress(text: string): string | undefined {
   const entry = text.trim();
-  if (isIPv4(entry)) return entry;
-  if (isIPv6(entry)) return ipv6(entry);
-  const colon = entry.lastIndexOf(':');
-  const isWhole = entry.endsWith(']');
-  const host = isWhole ? entry : entry.slice(0, Math.max(0, colon));
-  const ip = host.startsWith('[') && host.endsWith(']') ? ipv6(host.slice(1, -1)) : ipv4(host);
-  if (ip === undefined || isWhole) return ip;
-  const port = entry.slice(colon + 1);
-  if (!/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535) return undefined;
-  return `${ip}:${port}`;
+  const colon = entry.indexOf(':');
+  if (colon < 0) return isIPv4(entry) ? entry : undefined;
+  if (entry.startsWith('[')) return bracketed(entry);
+  if (colon !== entry.lastIndexOf(':')) return ipv6(entry);
+  return isIPv4(entry.slice(0, colon)) && isPort(entry.slice(colon + 1)) ? entry : undefined;
 }
 
-function ipv4(text: string): string | undefined {
-  return isIPv4(text) ? text : undefined;
+function bracketed(entry: string): string | undefined {
+  const close = entry.indexOf(']');
+  const ip = ipv6(entry.slice(1, close));
+  if (ip === undefined || close === entry.length - 1) return ip;
+  return entry[close + 1] === ':' && isPort(entry.slice(close + 2))
+    ? `${ip}${entry.slice(close + 1)}`
+    : undefined;
+}
+
+function isPort(text: string): boolean {
+  return PORT.test(text) && Number(text) <= 65_535;
 }
 
 function ipv6(text: string): string | undefined {

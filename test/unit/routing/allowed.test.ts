@@ -91,6 +91,16 @@ describe('nodes that the proxy allows', () => {
     expect(refusal(without, ['10.0.0.2:11434']).code).toBe('model_not_found');
   });
 
+  it('are looked for again when the fleet has changed', () => {
+    const among = new Set(['10.0.0.1:11434', '10.0.0.2:11434']);
+    const asked = request({ among });
+    const over = (...nodes: NodeView[]) =>
+      rank(asked, situation(snapshot(...nodes))).nodes.map(({ id }) => id);
+    expect(over(warmNode('n1'), warmNode('n3'))).toEqual(['n1']);
+    expect(over(warmNode('n1', { address: '10.0.0.9:1' }), warmNode('n2'))).toEqual(['n2']);
+    expect(over(node('n1', { models: [] }), warmNode('n2'))).toEqual(['n2']);
+  });
+
   it('are ranked as if there were no others', () => {
     const params = {
       ...DEFAULT_ROUTING,

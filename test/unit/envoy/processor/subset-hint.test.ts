@@ -88,6 +88,24 @@ it('takes ten thousand endpoints and no more, as a list and as a string', () => 
   expect(among(stringValue(many.join(',')))).toHaveLength(10_000);
 });
 
+it('takes no longer over millions of commas than over ten thousand', () => {
+  expect(among(stringValue(`${','.repeat(4_000_000)}10.0.0.1`))).toBe('none');
+  expect(among(listValue(Array.from({ length: 9_000 }, () => ',,,')))).toBe('none');
+});
+
+it('gives equal hints the same set, and others others, however many pools take turns', () => {
+  const pools = Array.from({ length: 12 }, (_, pool) =>
+    listValue([`10.0.${pool}.1:80`, `10.0.${pool}.2:80`]),
+  );
+  for (let round = 0; round < 3; round += 1)
+    for (const [pool, value] of pools.entries())
+      expect(among(value)).toEqual([`10.0.${pool}.1:80`, `10.0.${pool}.2:80`]);
+  const [one, other] = [hinted(pools[0]), hinted(pools[0])];
+  expect(one !== undefined && 'among' in one && one === other).toBe(true);
+  // A list is not the string that it would be.
+  expect(among(listValue(['10.0.0.1:80,10.0.0.2:80']))).toEqual(among(pools[0]));
+});
+
 it('takes only what is an address, whatever is written', () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 80 }),
