@@ -1,5 +1,5 @@
-import { type Case, demand } from '../case.ts';
-import { type Answer, describe } from '../exchange/answer.ts';
+import { type Case, demand, NotApplicable } from '../case.ts';
+import { type Answer, describe, immediateOf } from '../exchange/answer.ts';
 import { askDuplex, hear, requestIsAnswered, tell } from '../exchange/drive.ts';
 import type { ProcessCall } from '../exchange/process-call.ts';
 import { bodyMessages, chatBody, type HttpRequest, headersMessage } from '../exchange/request.ts';
@@ -151,11 +151,13 @@ async function crowd(picker: Picker): Promise<string> {
       return { request, answer };
     }),
   );
-  for (const { request, answer } of answers) {
+  const passed = answers.filter(({ answer }) => immediateOf(answer)?.status !== 429);
+  if (passed.length === 0) throw new NotApplicable('all were refused with 429, as too many');
+  for (const { request, answer } of passed) {
     demandOrder(answer, 'request');
     demandWhole(answer, 'request_body', request.body ?? Buffer.alloc(0));
   }
-  return `${answers.length} answered`;
+  return `${passed.length} passed on, ${answers.length - passed.length} refused with 429`;
 }
 
 /** `harm` on one stream at each step of a request, while another of the same connection is half way; then a fresh one. */
@@ -175,9 +177,10 @@ async function besides(
       const { call } = await picker.ask(picker.chat(), connection);
       harm(call, []);
     }
+    // Hung up first: whoever has room for few requests only need not keep room for these.
+    picker.disconnect();
     const next = await picker.pick();
     demand(next.kind === 'picked', 'a pick for the next request', saidPicked(next));
-    picker.disconnect();
   }
   return undefined;
 }
