@@ -27,7 +27,7 @@ const { Process } = loadService(
 );
 if (Process === undefined) throw new Error('the service has no method Process');
 const { requestSerialize, requestDeserialize } = Process;
-let sent = 0;
+let echoes: readonly object[] = [];
 
 const watchAnswer = watchAnswers({
   recorder: REPORTS,
@@ -97,8 +97,9 @@ for (const { name, type, piece, end } of CASES) {
     requestDeserialize(wire);
   });
   const echoed = time(() => {
-    for (const part of bodyEcho('response_body', piece, false)) sent += part.bytes.length;
+    echoes = [...bodyEcho('response_body', piece, false)];
   });
+  if (echoes.length === 0) throw new Error('nothing was echoed');
   const perToken = (whole - none) / TOKENS;
   console.log(
     `${name.padEnd(32)} ${perToken.toFixed(3)} µs for each piece of ${piece.length} bytes, ${none.toFixed(1)} µs for each answer`,

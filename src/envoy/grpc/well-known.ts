@@ -15,10 +15,20 @@ export function structFields(struct: unknown): ReadonlyMap<string, string | numb
 
 /** One string field of a Struct, without looking at the others. */
 export function structString(struct: unknown, name: string): string | undefined {
+  const text = structField(struct, name)?.stringValue;
+  return typeof text === 'string' ? text : undefined;
+}
+
+/** The same for a number. */
+export function structNumber(struct: unknown, name: string): number | undefined {
+  const number = structField(struct, name)?.numberValue;
+  return typeof number === 'number' ? number : undefined;
+}
+
+function structField(struct: unknown, name: string): Record<string, unknown> | undefined {
   if (!isObject(struct) || !isObject(struct.fields)) return undefined;
   const value = Object.hasOwn(struct.fields, name) ? struct.fields[name] : undefined;
-  const text = isObject(value) ? value.stringValue : undefined;
-  return typeof text === 'string' ? text : undefined;
+  return isObject(value) ? value : undefined;
 }
 
 /**

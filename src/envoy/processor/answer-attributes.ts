@@ -1,29 +1,33 @@
 import type { ProcessingRequest } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { structFields } from '../grpc/well-known.ts';
+import { structNumber, structString } from '../grpc/well-known.ts';
 
 /** Filters of a request whose attributes are looked at. One asks for them, and it is ours. */
 const MAX_FILTERS = 8;
 
-export type Attributes = ReadonlyMap<string, string | number | boolean>;
+/** Envoy's attributes as filters asked for them (`response_attributes`), of each filter a Struct, whatever it is called. */
+export type Attributes = readonly unknown[];
 
-const NONE: Attributes = new Map();
-
-/** Envoy's attributes as the filter asked for them (`response_attributes`), whatever the filter is called. */
 export function attributesOf({ attributes }: ProcessingRequest): Attributes {
-  if (attributes === undefined || attributes === null) return NONE;
-  const filters = Object.keys(attributes).slice(0, MAX_FILTERS);
-  const [only] = filters;
-  if (only === undefined) return NONE;
-  if (filters.length === 1) return structFields(attributes[only]);
-  return new Map(filters.flatMap((filter) => [...structFields(attributes[filter])]));
+  const structs: unknown[] = [];
+  for (const filter in attributes ?? {}) {
+    structs.push(attributes?.[filter]);
+    if (structs.length === MAX_FILTERS) break;
+  }
+  return structs;
 }
 
 export function attributeText(attributes: Attributes, name: string): string | undefined {
-  const value = attributes.get(name);
-  return typeof value === 'string' ? value : undefined;
+  for (const struct of attributes) {
+    const text = structString(struct, name);
+    if (text !== undefined) return text;
+  }
+  return undefined;
 }
 
 export function attributeNumber(attributes: Attributes, name: string): number | undefined {
-  const value = attributes.get(name);
-  return typeof value === 'number' ? value : undefined;
+  for (const struct of attributes) {
+    const number = structNumber(struct, name);
+    if (number !== undefined) return number;
+  }
+  return undefined;
 }
