@@ -14,11 +14,16 @@ const CHARACTERS = [..."ABCXYZabcxyz0189-._~!$&'()*+,;=:[]|/"];
 describe('an HTTP/2 server that takes any authority', () => {
   let server: Http2Server;
   let addresses: (string | undefined)[];
+  let isNative: boolean[];
   beforeAll(async () => {
     server = createServer();
     takeAnyAuthority(server);
     addresses = [];
-    server.on('session', (session) => addresses.push(remoteAddress(session)));
+    isNative = [];
+    server.on('session', (session) => {
+      addresses.push(remoteAddress(session));
+      isNative.push(session.socket.remoteAddress !== undefined);
+    });
     server.on('stream', (stream, headers) => {
       stream.respond({ ':status': 200, 'x-seen': JSON.stringify(headers) });
       stream.pipe(stream);
@@ -69,8 +74,27 @@ describe('an HTTP/2 server that takes any authority', () => {
   });
 
   it('knows who is at the other end', async () => {
+    for (const authority of [ISTIO, 'plain:1']) {
+      await seen([{ ':authority': authority }]);
+      expect(addresses.at(-1)).toBe('127.0.0.1');
+    }
+  });
+
+  it('leaves connections alone that need nothing of it', async () => {
+    await seen([{ ':authority': 'plain:1' }]);
+    expect(isNative.at(-1)).toBe(true);
     await seen([{ ':authority': ISTIO }]);
-    expect(addresses.at(-1)).toBe('127.0.0.1');
+    expect(isNative.at(-1)).toBe(false);
+  });
+
+  it('waits for nobody who is late with the first request', async () => {
+    const client = connect(`http://127.0.0.1:${portOf(server)}`);
+    // Its greeting has come, and no request with it.
+    await once(client, 'remoteSettings');
+    const stream = client.request({ ':authority': ISTIO });
+    const [response] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    expect(response[':status']).toBe(200);
+    client.close();
   });
 
   it('takes each authority that is built of these characters', async () => {

@@ -19,6 +19,34 @@ function cut(bytes: Buffer, shares: readonly number[]): Buffer[] {
 }
 
 describe('reading gRPC messages', () => {
+  it.each([256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, 4 * 1024 * 1024, 5_000_001])(
+    'puts a message of %i bytes together from pieces, and what follows it',
+    (length) => {
+      const large = Buffer.alloc(length, 'Warmpath ');
+      const bytes = Buffer.concat([framed(large), framed(Buffer.from('next'))]);
+      for (const piece of [100_000, 262_144, 1_048_577, bytes.length]) {
+        const found: Buffer[] = [];
+        const reader = new MessageReader(length);
+        for (let at = 0; at < bytes.length; at += piece)
+          expect(
+            reader.push(bytes.subarray(at, at + piece), (message) => found.push(message)),
+          ).toBeUndefined();
+        expect(found.map((message) => message.length)).toEqual([length, 4]);
+        expect(found[0]?.equals(large)).toBe(true);
+        expect(found[1]?.toString()).toBe('next');
+      }
+    },
+  );
+
+  it('takes no memory for what a prefix promises until its bytes come', () => {
+    const promise = Buffer.from([0, 3, 0xff, 0xff, 0xff]);
+    const before = process.memoryUsage().arrayBuffers;
+    const readers = Array.from({ length: 100 }, () => new MessageReader(64 * 1024 * 1024));
+    for (const reader of readers) reader.push(promise, () => undefined);
+    // 100 of 64 MiB would be 6.4 GB.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 1024 * 1024);
+  });
+
   it('finds the same messages wherever the bytes are cut', () => {
     const messages = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 8 });
     const shares = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 20 });
