@@ -29,7 +29,7 @@ export class RunningControlPlane {
     this.adminUrl = options.adminUrl;
     this.#options = options;
     this.#dir = dir;
-    writeFileSync(join(dir.path, 'warmpath.yaml'), stringify({ stateDir: dir.path, ...options.config }));
+    this.#configure(options.config);
     this.#process = this.#spawn();
   }
 
@@ -80,8 +80,9 @@ export class RunningControlPlane {
     await this.#process.exited;
   }
 
-  /** After `kill`: the same again. */
-  async resume(): Promise<void> {
+  /** After `kill`: the same again, or with other settings. */
+  async resume(config?: ControlPlaneOptions['config']): Promise<void> {
+    if (config !== undefined) this.#configure(config);
     this.#process = this.#spawn();
     await this.waitForNodes();
   }
@@ -93,6 +94,10 @@ export class RunningControlPlane {
   async stop(): Promise<void> {
     await this.#process.stop();
     this.#dir.remove();
+  }
+
+  #configure(config: ControlPlaneOptions['config']): void {
+    writeFileSync(join(this.#dir.path, 'warmpath.yaml'), stringify({ stateDir: this.#dir.path, ...config }));
   }
 
   #spawn(): SpawnedProcess {

@@ -11,6 +11,7 @@ import {
 } from '../../support/http-client.ts';
 import { OwnNetwork } from '../../support/own-network.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { HealthClient } from '../../unit/envoy/grpc/health-client.ts';
 import { MODEL, QUICK } from '../faults/arena.ts';
 import { type Manifest, manifests, pickerConfig } from './manifests.ts';
 
@@ -18,6 +19,7 @@ import { type Manifest, manifests, pickerConfig } from './manifests.ts';
 const GATEWAY_PORT = 11434;
 const ADMIN_PORT = 9411;
 const GRPC = '127.0.0.1:9002';
+const HEALTH_PORT = 9003;
 
 export const DESTINATION = 'x-gateway-destination-endpoint';
 /** In memory on this node only. */
@@ -31,8 +33,13 @@ export class Stack {
   readonly gateway: StandaloneGateway;
   readonly plane: RunningControlPlane;
   readonly url: string;
+  readonly #health: HealthClient;
 
-  private constructor(parts: Pick<Stack, 'fleet' | 'network' | 'gateway' | 'plane' | 'url'>) {
+  private constructor(
+    parts: Pick<Stack, 'fleet' | 'network' | 'gateway' | 'plane' | 'url'>,
+    health: HealthClient,
+  ) {
+    this.#health = health;
     this.fleet = parts.fleet;
     this.network = parts.network;
     this.gateway = parts.gateway;
@@ -47,15 +54,23 @@ export class Stack {
       await fleet.node(WARM_NODE).load(MODEL);
       const ports = fleet.nodes.map(({ port }) => port);
       await Promise.all(ports.map((port) => network.lend(port)));
-      const [admin, listener] = await Promise.all([network.reach(ADMIN_PORT), network.reach(GATEWAY_PORT)]);
-      // Before the gateway: an Envoy that does not find it as it starts asks for it again after a minute only.
+      const [admin, listener, healthPort] = await Promise.all([
+        network.reach(ADMIN_PORT),
+        network.reach(GATEWAY_PORT),
+        network.reach(HEALTH_PORT),
+      ]);
       const plane = await RunningControlPlane.start({
         config: configFor(fleet),
         adminUrl: `http://127.0.0.1:${admin}`,
         spawn: (...args) => network.spawn(...args),
       });
+      const health = new HealthClient(`127.0.0.1:${healthPort}`);
+      await untilServing(health);
       const gateway = await StandaloneGateway.start(path, network, manifests({ nodes: ports }));
-      const stack = new Stack({ fleet, network, gateway, plane, url: `http://127.0.0.1:${listener}` });
+      const stack = new Stack(
+        { fleet, network, gateway, plane, url: `http://127.0.0.1:${listener}` },
+        health,
+      );
       await stack.untilRouted();
       return stack;
     } catch (error) {
@@ -83,16 +98,17 @@ export class Stack {
     );
   }
 
-  /** Only WARM_NODE has the model in memory again. */
-  async coolOthers(): Promise<void> {
+  /** Only WARM_NODE has the model in memory, and the control plane has learnt nothing yet. `changes`: of its settings. */
+  async startAfresh(changes: Manifest = {}): Promise<void> {
+    await this.plane.kill();
     for (const node of this.fleet.nodes.filter(({ name }) => name !== WARM_NODE)) {
       node.kill();
       await node.start();
     }
     await this.fleet.node(WARM_NODE).load(MODEL);
-    await waitFor('one node to be warm', async () =>
-      (await this.plane.status()).nodes.every(({ name, warm }) => warm.length > 0 === (name === WARM_NODE)),
-    );
+    const config = configFor(this.fleet);
+    await this.plane.resume({ ...config, extProc: { ...config.extProc, ...changes.extProc } });
+    await untilServing(this.#health);
   }
 
   /** How often Envoy has tried again. */
@@ -123,6 +139,7 @@ export class Stack {
       async () => isLive(await this.gateway.admin('/config_dump?include_eds')),
       {
         intervalMs: 50,
+        timeoutMs: 25_000,
       },
     );
   }
@@ -152,6 +169,7 @@ export class Stack {
   }
 
   async close(): Promise<void> {
+    this.#health.close();
     await this.plane.stop();
     await this.gateway.stop();
     await this.network.close();
@@ -159,11 +177,18 @@ export class Stack {
   }
 }
 
+/** An Envoy that comes before, or that gets other manifests, asks for health again only after a minute. */
+async function untilServing(health: HealthClient): Promise<void> {
+  await waitFor('gRPC health', async () => (await health.check('')) === 'SERVING');
+}
+
 /** The committed settings with other addresses. */
 function configFor(fleet: SimulatedFleet): Manifest {
+  const settings = pickerConfig();
   return {
-    ...pickerConfig(),
+    ...settings,
     grpc: GRPC,
+    extProc: { ...settings.extProc, health: `127.0.0.1:${HEALTH_PORT}` },
     nodes: fleet.specs.map((spec) => ({ ...spec, slots: 1 })),
     // Nodes that the tests break stay in the lists: that the gateway passes them over is what is tested.
     health: { downAfter: 100 },
