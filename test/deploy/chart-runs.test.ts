@@ -129,5 +129,55 @@ describeReal(await realEnvoy(), 'a pod of the chart, its containers as processes
     expect((await envoyHook.exited).code).toBe(0);
     expect((await envoyRuns.stop()).code).toBe(0);
     expect((await planeRuns.stop()).code).toBe(0);
-  }, 60_000);
+  }, 120_000);
+
+  it('with failover: has its requests routed by another pod while its own control plane is down', async () => {
+    const fleet = await startFleet(2, QUICK);
+    cleanups.push(() => fleet.close());
+    await fleet.node('n2').load(MODEL);
+    const [clients, admin] = [await freePort(), await freePort()];
+    const peers = [await freePort(), await freePort()];
+    const [here, other] = peers.map((own, index) =>
+      render({
+        nodes: fleet.specs,
+        ports: { clients, admin, peers: own },
+        failover: { enabled: true },
+        envoy: { concurrency: index + 1 },
+      }),
+    );
+    if (here === undefined || other === undefined) throw new Error('not reached');
+    const names = { [`warmpath-peers.ai.svc:${peers[0]}`]: `127.0.0.1:${peers[1]}` };
+    const [down, up] = [pod(here, envoyPath, names), pod(other, envoyPath)];
+    expect(await down.start(here.container('envoy-config')).exited).toEqual({ code: 0, signal: null });
+    const plane = up.start(other.container('control-plane'));
+    const envoy = down.start(here.container('envoy'));
+    const gaveUp = () => (plane.isRunning && envoy.isRunning ? undefined : `${plane.output}${envoy.output}`);
+    const version = () => send(`http://127.0.0.1:${clients}/api/version`);
+    await waitFor(
+      'requests to be routed',
+      async () => {
+        expect((await version()).status).toBe(200);
+        const { text } = await send(`http://127.0.0.1:${admin}/metrics`);
+        return /^warmpath_ext_proc_seconds_count [1-9]/m.test(text);
+      },
+      { timeoutMs: 20_000, gaveUp },
+    );
+    const { headers } = await post(`http://127.0.0.1:${clients}/api/generate`, {
+      model: MODEL,
+      prompt: 'Hello',
+    });
+    expect(headers['x-warmpath-decision']).toBeDefined();
+    expect(headers['x-warmpath-node']).toBe('n2');
+  }, 120_000);
+
+  it('with failover: has a configuration that Envoy takes, names and all', async () => {
+    const rendered = render(VALUES.failover);
+    const here = pod(rendered, envoyPath);
+    expect(await here.start(rendered.container('envoy-config')).exited).toEqual({ code: 0, signal: null });
+    const checked = here.exec(rendered.container('envoy'), [
+      ...['envoy', '--mode', 'validate', '-c', '/var/lib/warmpath/envoy.yaml'],
+    ]);
+    expect(await checked.exited, checked.output).toEqual({ code: 0, signal: null });
+    expect(checked.output).toContain('OK');
+  });
 });

@@ -10,6 +10,11 @@ export const VALUES = {
     podDisruptionBudget: { enabled: false },
   },
   redis: { redis: { enabled: true, persistence: { enabled: true } } },
+  failover: {
+    nodes: [{ name: 'gpu1', url: 'http://10.0.0.11:11434' }],
+    redis: { enabled: true },
+    failover: { enabled: true },
+  },
   epp: {
     mode: 'epp',
     discovery: { trust: 'lan', sources: [] },

@@ -154,5 +154,5 @@ describeReal(await realEnvoy(), 'the images’ files, started as docker-compose.
     expect(await envoy.exited, envoy.output).toEqual({ code: 0, signal: null });
     expect(envoy.output).toContain('draining: 1 requests run');
     expect((await plane.stop()).code).toBe(0);
-  }, 60_000);
+  }, 120_000);
 });

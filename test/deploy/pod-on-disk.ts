@@ -19,13 +19,15 @@ const FILES: Readonly<Record<string, string>> = {
 /** A pod of the chart without a cluster: its volumes are folders, its containers processes with exactly their own arguments. */
 export class PodOnDisk {
   readonly #rendered: Rendered;
+  readonly #names: readonly (readonly [string, string])[];
   readonly #dir: TempDir = tempDir('wp-pod-');
   readonly #programs: string;
   readonly #processes: SpawnedProcess[] = [];
 
-  /** `envoy`: the binary that stands for the one in Envoy's image. */
-  constructor(rendered: Rendered, envoy?: string) {
+  /** `envoy`: the binary that stands for the one in Envoy's image; `names`: what stands for the cluster's names. */
+  constructor(rendered: Rendered, envoy?: string, names: Readonly<Record<string, string>> = {}) {
     this.#rendered = rendered;
+    this.#names = Object.entries(names);
     for (const folder of ['config', 'state', 'secrets', 'certificates', 'bin']) mkdirSync(this.#at(folder));
     writeFileSync(this.#at('config', 'warmpath.yaml'), this.#inHere(rendered.config));
     for (const volume of ['secrets', 'certificates']) {
@@ -90,7 +92,8 @@ export class PodOnDisk {
 
   /** The pod's paths as they are on this machine. */
   #inHere(text: string): string {
-    return text
+    return this.#names
+      .reduce((changed, [name, address]) => changed.replaceAll(name, address), text)
       .replaceAll('/etc/warmpath', this.#at('config'))
       .replaceAll('/var/lib/warmpath', this.#at('state'))
       .replaceAll('/run/warmpath/secrets', this.#at('secrets'))

@@ -49,7 +49,7 @@
 {{/* warmpath.yaml. What the chart itself decides cannot be overwritten by `config`. */}}
 {{- define "warmpath.config" -}}
 {{- $values := .Values -}}
-{{- range $key := list "listen" "admin" "grpc" "stateDir" "nodes" "clients" "discovery" "store" "agents" "extProc" "adminToken" "adminTokenFile" -}}
+{{- range $key := list "listen" "admin" "grpc" "stateDir" "nodes" "clients" "discovery" "store" "agents" "extProc" "replicas" "adminToken" "adminTokenFile" -}}
 {{- if hasKey $values.config $key -}}
 {{- fail (printf "config.%s: the chart sets this itself, see values.yaml for what decides it" $key) -}}
 {{- end -}}
@@ -111,6 +111,10 @@
 {{- end -}}
 {{- $_ := set $config "extProc" $extProc -}}
 {{- $_ := set $config "grpc" (printf "%s:%v" $values.bindAddress $values.ports.grpc) -}}
+{{- end -}}
+{{- if and $values.failover.enabled (eq $values.mode "gateway") -}}
+{{- $_ := set $config "grpc" (printf "%s:%v" $values.bindAddress $values.ports.peers) -}}
+{{- $_ := set $config "replicas" (list (printf "%s-peers.%s.svc:%v" (include "warmpath.fullname" .) .Release.Namespace $values.ports.peers)) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}

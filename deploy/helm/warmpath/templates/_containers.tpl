@@ -47,6 +47,9 @@
     - { name: grpc, containerPort: {{ .Values.ports.grpc }} }
     - { name: grpc-health, containerPort: {{ .Values.ports.health }} }
     {{- end }}
+    {{- if and .Values.failover.enabled (not $isEpp) }}
+    - { name: peers, containerPort: {{ .Values.ports.peers }} }
+    {{- end }}
     {{- if .Values.agents.enabled }}
     - { name: agents, containerPort: {{ .Values.ports.agents }} }
     {{- end }}
