@@ -4,10 +4,13 @@ import { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { ClientFrames } from './frames.ts';
 
+/** How long a new connection may take to say something before it is read by us. */
+const FIRST_BYTES_MS = 50;
+
 /**
  * Makes an HTTP/2 server take calls whatever their `:authority`. Envoy sends the name of its cluster where nobody says
  * otherwise, and Istio names it `outbound|9002||warmpath.ns.svc.cluster.local`; Node's HTTP/2 ends such a stream before
- * anybody sees it, and has no setting for that.
+ * anybody sees it, and has no setting for that. Connections whose first call needs nothing of it are Node's own as before.
  */
 export function takeAnyAuthority(server: Http2Server | Http2SecureServer): void {
   const event = 'setSecureContext' in server ? 'secureConnection' : 'connection';
@@ -16,8 +19,30 @@ export function takeAnyAuthority(server: Http2Server | Http2SecureServer): void 
   if (accept === undefined) throw new Error(`Node's HTTP/2 server does not listen to "${event}" any more`);
   server.off(event, accept);
   server.prependListener(event, (socket: Socket | TLSSocket) =>
-    accept.call(server, new MendedSocket(socket)),
+    whenHeard(socket, (first) => {
+      const frames = new ClientFrames();
+      const mended = frames.take(Buffer.from(first));
+      const isFine = frames.blocks > 0 && mended.equals(first.subarray(0, mended.length));
+      if (isFine) socket.unshift(first);
+      accept.call(server, isFine ? socket : new MendedSocket(socket, frames, mended));
+    }),
   );
+}
+
+/** Calls `accept` with the first bytes, or with none where they do not come soon: there are limits for those who say nothing. */
+function whenHeard(socket: Socket, accept: (first: Buffer) => void): void {
+  const heard = (first: Buffer): void => {
+    clearTimeout(timer);
+    socket.off('data', heard).off('error', failed).off('close', failed);
+    socket.pause();
+    accept(first);
+  };
+  const failed = (): void => {
+    clearTimeout(timer);
+    socket.off('data', heard);
+  };
+  const timer = setTimeout(() => heard(Buffer.alloc(0)), FIRST_BYTES_MS);
+  socket.on('data', heard).on('error', failed).on('close', failed);
 }
 
 /** Who is at the other end; undefined on a Unix socket. */
@@ -34,16 +59,17 @@ class MendedSocket extends Duplex {
   readonly alpnProtocol: string | false | null | undefined;
   readonly remoteAddress: string | undefined;
   readonly #socket: Socket;
-  readonly #frames = new ClientFrames();
 
-  constructor(socket: Socket | TLSSocket) {
+  /** `first`: what has come, mended by `frames`. */
+  constructor(socket: Socket | TLSSocket, frames: ClientFrames, first: Buffer) {
     super();
     this.#socket = socket;
     this.alpnProtocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined;
     this.remoteAddress = socket.remoteAddress;
     socket.setNoDelay(true);
+    if (first.length > 0) this.push(first);
     socket.on('data', (piece: Buffer) => {
-      const ready = this.#frames.take(piece);
+      const ready = frames.take(piece);
       if (ready.length > 0 && !this.push(ready)) socket.pause();
     });
     socket.on('end', () => this.push(null));

@@ -17,6 +17,12 @@ export class ClientFrames {
   #passing = PREFACE_BYTES;
   #held: Buffer = EMPTY;
   #hasGivenUp = false;
+  #blocks = 0;
+
+  /** Header blocks that have been seen whole. */
+  get blocks(): number {
+    return this.#blocks;
+  }
 
   /** What can go on now; may be empty. The piece is changed in place where it can be. */
   take(piece: Buffer): Buffer {
@@ -55,6 +61,7 @@ export class ClientFrames {
       at = end;
       if ((flags & END_HEADERS) === 0) continue;
       mend(fragments);
+      this.#blocks += 1;
       return end;
     }
     return undefined;
