@@ -83,7 +83,7 @@ describe('a task', () => {
     async (...args) => {
       const run = checkout().run('task', args);
       expect(await run.exited).toEqual({ code: 2, signal: null });
-      expect(run.output).toBe('usage: task.js test|bench|lint|build|proto [arguments]\n');
+      expect(run.output).toBe('usage: task.js test|bench|conformance|lint|build|proto [arguments]\n');
     },
   );
 
