@@ -108,10 +108,10 @@ class AnswerObserver implements AnswerWatch {
     const { method, path, contentLength } = this.#request;
     const request = { method, path, requestBytes: contentLength ?? 0 };
     const totalMs = (this.#endedAt ?? now) - this.#since;
-    if (this.#reply !== undefined)
-      return { ...UNROUTED, ...request, ...this.#reply, totalMs, end: replyEnd(this.#reply) };
-    const answer = this.#answer;
     const decisionId = this.#decision?.id;
+    if (this.#reply !== undefined)
+      return { ...UNROUTED, ...request, ...this.#reply, decisionId, totalMs, end: replyEnd(this.#reply) };
+    const answer = this.#answer;
     // A client that leaves before the answer has begun: nothing else ends a stream so early.
     if (answer === undefined)
       return {

@@ -538,6 +538,12 @@ describe('the answer to a request in a stream of ext_proc', () => {
     });
   });
 
+  it('is our own refusal of a request that was decided already: its decision is closed', () => {
+    const watch = watching();
+    watch.replied({ immediate_response: { status: { code: 413 }, details: 'warmpath_body_too_large' } });
+    expect(end(watch)).toMatchObject({ decisionId: 'me-1', status: 413, end: 'refused', address: undefined });
+  });
+
   it('to a request that passed without a decision is counted as that', () => {
     const watch = unrouted();
     watch.headers(answer({ served: B }));
