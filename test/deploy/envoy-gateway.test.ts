@@ -79,15 +79,6 @@ describe('the manifests for Envoy Gateway', () => {
     );
   });
 
-  it('give every control plane a name for its health checks, as Node.js wants one', () => {
-    const planes = [...all, ...variants].filter(
-      ({ kind, metadata }) => kind === 'Backend' && metadata.name === 'warmpath',
-    );
-    expect(planes.length).toBe(2);
-    for (const { spec } of planes)
-      for (const { hostname } of spec.endpoints) expect(hostname).toBe('warmpath');
-  });
-
   it('replace by variants what is there', () => {
     const names = all.map(({ kind, metadata }) => `${kind} ${metadata.namespace} ${metadata.name}`);
     for (const { kind, metadata } of variants.filter((each) => each.kind !== 'Service'))

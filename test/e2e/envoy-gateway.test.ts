@@ -117,7 +117,11 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
 
   it('is called as it wishes to be', async () => {
     await stack.generate();
-    expect((await stack.plane.status()).extProc).toMatchObject({ profile: 'epp', problems: [] });
+    expect((await stack.plane.status()).extProc).toMatchObject({
+      profile: 'epp',
+      modes: [{ mode: 'buffered' }],
+      problems: [],
+    });
   });
 
   it('routes a body of 3 MB and changes nothing in it', async () => {
