@@ -6,8 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { credentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { HealthService } from '../../../../src/envoy/grpc/health.ts';
+import { Http2Listener } from '../../../../src/envoy/grpc/http2-listener.ts';
 import { SelfSigned } from '../../../../src/envoy/grpc/self-signed.ts';
 import { type GrpcServer, type GrpcTls, startGrpcServer } from '../../../../src/envoy/grpc/server.ts';
+import { methodsOf } from '../../../../src/envoy/grpc/service.ts';
+import { Strangers } from '../../../../src/envoy/grpc/strangers.ts';
+import { TlsFiles } from '../../../../src/envoy/grpc/tls-source.ts';
+import { UnreadBudget } from '../../../../src/envoy/grpc/unread-budget.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { MemoryLog, until } from './harness.ts';
 import { HealthClient } from './health-client.ts';
@@ -177,6 +183,34 @@ describe('a certificate in files', () => {
     const tls: GrpcTls = { kind: 'files', cert: join(folder, 'none.pem'), key: join(folder, 'one.key') };
     await expect(start(tls)).rejects.toThrow(/none\.pem cannot be read \(ENOENT\)/);
   });
+});
+
+it('S24: handshakes that never end make way for others', async () => {
+  const [clock, log] = [new FakeClock(), new MemoryLog()];
+  const pair = await new TlsFiles(join(folder, 'one.pem'), join(folder, 'one.key')).pair();
+  const listener = new Http2Listener(methodsOf([new HealthService()]), {
+    tls: pair,
+    clock,
+    strangers: new Strangers('here', clock, log),
+    unread: new UnreadBudget(1024 * 1024),
+    maxMessageBytes: 1024,
+    onDefect: (error) => log.error({ err: error }, 'defect'),
+    maxConnections: 3,
+  });
+  open.push({ close: () => listener.close() });
+  const port = (await listener.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })) ?? 0;
+  const silent: RawPeer[] = [];
+  for (let i = 0; i < 5; i++) silent.push(await RawPeer.open(port));
+  open.push(...silent);
+  await Promise.all([silent[0]?.closed, silent[1]?.closed]);
+  const client = new HealthClient(
+    `127.0.0.1:${port}`,
+    credentials.createSsl(readFileSync(join(folder, 'one.pem'))),
+  );
+  open.push(client);
+  expect(await client.check('liveness')).toBe('SERVING');
+  // Its handshake was one too many as well, until it was over.
+  expect(silent.map(({ isClosed }) => isClosed)).toEqual([true, true, true, false, false]);
 });
 
 describe('who speaks otherwise', () => {
