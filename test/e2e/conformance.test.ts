@@ -15,6 +15,8 @@ import { waitFor } from '../support/wait-for.ts';
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const COMMAND = fileURLToPath(new URL('../../src/conformance/main.ts', import.meta.url));
 const MODEL = 'llama3.2:1b';
+/** Another name for it: the body that goes on names the model itself. */
+const ALIAS = 'gpt-4o';
 const SERVING = 1;
 
 interface Served {
@@ -90,6 +92,19 @@ describe('warmpath serve --profile epp-single --grpc-tls self-signed', () => {
   });
 });
 
+describe('a body that is changed on its way', () => {
+  it('arrives whole but for the name of its model, with its new length', async () => {
+    const picker = pickerOf({ target: { ...at(tls.grpc), isTls: true }, model: ALIAS });
+    const ids = ['DUP-2', 'DUP-3', 'DUP-4', 'DUP-5', 'DUP-9', 'DUP-13', 'DUP-15', 'DUP-17'];
+    const changed = [...ids, 'BUF-1', 'BUF-2', 'BUF-3', 'BUF-4'];
+    const results = await runCases(
+      picker,
+      CASES.filter(({ id }) => changed.includes(id)),
+    );
+    expect(results.filter(({ result }) => result !== 'pass')).toEqual([]);
+  });
+});
+
 describe('npm run conformance', () => {
   const run = async (args: readonly string[]) => {
     const child = spawnProcess(process.execPath, [COMMAND, ...args]);
@@ -127,7 +142,7 @@ async function serve(
 ): Promise<Served> {
   const [grpc, health, admin] = [await freePort(), await freePort(), await freePort()];
   const config = join(dir.path, `${name}.yaml`);
-  writeFileSync(config, stringify({ nodes }));
+  writeFileSync(config, stringify({ nodes, models: { [ALIAS]: MODEL } }));
   const places = ['--grpc', `127.0.0.1:${grpc}`, '--health', `127.0.0.1:${health}`];
   const more = ['--admin', `127.0.0.1:${admin}`, '--state-dir', join(dir.path, name), '--config', config];
   const child = spawnProcess(process.execPath, [MAIN, 'serve', ...args, ...places, ...more], {
