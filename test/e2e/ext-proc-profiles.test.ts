@@ -43,12 +43,29 @@ describeReal(await realEnvoy(), 'gateways of others', (binary) => {
     await Promise.all([list.start(), single.start()]);
     wire = new FaultProxy(`http://127.0.0.1:${list.port}`);
     await wire.open();
+    const good = all.map(({ port }) => port);
     const common = { service: Number(new URL(wire.url).port), retries: RETRIES };
     envoy = await GatewayEnvoy.start(
       binary,
       dir,
       [
         { ...common, name: 'istio', extProc: FILTERS.istio, destination: 'metadata' },
+        ...Object.entries(MODES).flatMap(([name, mode]) => [
+          {
+            ...common,
+            name,
+            bufferBytes: 1024 * 1024,
+            nodePorts: good,
+            extProc: inMode(mode, false),
+            destination: 'header' as const,
+          },
+          {
+            ...common,
+            name: `${name}-overridable`,
+            extProc: inMode(mode, true),
+            destination: 'header' as const,
+          },
+        ]),
         { ...common, name: 'envoy-gateway', extProc: FILTERS.envoyGateway, destination: 'header' },
         {
           ...common,
@@ -58,7 +75,7 @@ describeReal(await realEnvoy(), 'gateways of others', (binary) => {
           destination: 'original_dst',
         },
       ],
-      [...all.map(({ port }) => port), deadPort, rudePort()],
+      [...good, deadPort, rudePort()],
     );
   });
   afterAll(async () => {
@@ -210,6 +227,22 @@ describeReal(await realEnvoy(), 'gateways of others', (binary) => {
     expect(asked(body.replace('"m"', '"qwen3:32b"'))).toEqual(['a whole']);
   });
 
+  it.each([
+    { name: 'none-overridable', problem: undefined },
+    { name: 'streamed-overridable', problem: undefined },
+    { name: 'partial-overridable', problem: undefined },
+    { name: 'none', problem: 'request_body_not_sent' },
+    { name: 'streamed', problem: 'request_body_streamed' },
+    { name: 'partial', problem: 'request_body_partial' },
+  ])('a filter set to $name: routed, or passed on whole with the problem said', async ({ name, problem }) => {
+    list.send(nodes.c.address);
+    const body = chat(8_000_000);
+    for (let i = 0; i < 3; i++) expect((await post(name, body)).status).toBe(200);
+    if (problem === undefined) expect(asked(body)).toEqual(['c whole', 'c whole', 'c whole']);
+    else expect(asked(body).toSorted()).toEqual(['a whole', 'b whole', 'c whole']);
+    expect([...new Set(list.problems)]).toEqual(problem === undefined ? [] : [problem]);
+  });
+
   it('Envoy 1.40 sends a streamed body twice where trailers follow it and the route retries', async () => {
     list.send(nodes.a.address);
     const session = connect(envoy.url('istio'));
@@ -249,4 +282,11 @@ describeReal(await realEnvoy(), 'gateways of others', (binary) => {
 
 function chat(size: number): string {
   return `{"model":"m","prompt":"${'x'.repeat(size)}"}`;
+}
+
+const MODES = { none: 'NONE', streamed: 'STREAMED', partial: 'BUFFERED_PARTIAL' };
+
+function inMode(request_body_mode: string, allow_mode_override: boolean): object {
+  const { processing_mode, ...filter } = FILTERS.envoyGateway;
+  return { ...filter, allow_mode_override, processing_mode: { ...processing_mode, request_body_mode } };
 }

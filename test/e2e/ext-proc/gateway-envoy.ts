@@ -17,6 +17,10 @@ export interface Gateway {
   readonly destination: 'metadata' | 'header' | 'original_dst';
   /** `numRetries` of the route; 0: no policy. */
   readonly retries: number;
+  /** Of a request's body. */
+  readonly bufferBytes?: number;
+  /** Where not all nodes are its own: their ports. */
+  readonly nodePorts?: readonly number[];
 }
 
 const TYPE = 'type.googleapis.com/envoy.extensions';
@@ -49,8 +53,15 @@ export class GatewayEnvoy {
     nodePorts: readonly number[],
   ): Promise<GatewayEnvoy> {
     const ports = new Map<string, number>();
-    for (const { name } of gateways) ports.set(name, await freePort());
-    const adminPort = await freePort();
+    const taken = new Set<number>();
+    const portOfOwn = async (): Promise<number> => {
+      const port = await freePort();
+      if (taken.has(port)) return portOfOwn();
+      taken.add(port);
+      return port;
+    };
+    for (const { name } of gateways) ports.set(name, await portOfOwn());
+    const adminPort = await portOfOwn();
     const config = join(dir, 'gateways.json');
     await writeFile(config, JSON.stringify(bootstrap(gateways, ports, nodePorts, adminPort)));
     const args = ['-c', config, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'];
@@ -106,18 +117,24 @@ function bootstrap(
     layered_runtime: { layers: [{ name: 'static', static_layer: runtime }] },
     static_resources: {
       listeners: gateways.map((gateway) => listener(gateway, ports.get(gateway.name) ?? 0)),
-      clusters: gateways.flatMap((gateway) => [nodes(gateway, nodePorts), extProcCluster(gateway)]),
+      clusters: gateways.flatMap((gateway) => [
+        nodes(gateway, gateway.nodePorts ?? nodePorts),
+        extProcCluster(gateway),
+      ]),
     },
   };
 }
 
-function listener({ name, extProc, retries, before = [] }: Gateway, port: number): object {
+function listener(
+  { name, extProc, retries, bufferBytes = 64 * 1024 * 1024, before = [] }: Gateway,
+  port: number,
+): object {
   const retry_policy = { retry_on: 'connect-failure,reset,retriable-status-codes,5xx', num_retries: retries };
   const route = { cluster: `${name}-nodes`, timeout: '0s', ...(retries === 0 ? {} : { retry_policy }) };
   return {
     name,
     address: address(port),
-    per_connection_buffer_limit_bytes: 64 * 1024 * 1024,
+    per_connection_buffer_limit_bytes: bufferBytes,
     filter_chains: [
       {
         filters: [
