@@ -16,7 +16,7 @@ const READINESS_NAMES = [
   'inference-extension',
 ];
 const LIVENESS = 'liveness';
-/** Watchers at once; a client that opens more is refused. */
+/** Watchers at once. The oldest makes way for a new one: whoever opens many must not keep others from knowing. */
 const MAX_WATCHERS = 256;
 
 type HealthCall = GrpcCall<HealthCheckRequest, HealthCheckResponse>;
@@ -73,9 +73,10 @@ export class HealthService implements GrpcService {
   }
 
   #addWatcher(call: HealthCall, name: string): void {
-    if (this.#watchers.size >= MAX_WATCHERS) {
-      call.end({ code: STATUS.resourceExhausted, details: 'too many watchers' });
-      return;
+    const [oldest] = this.#watchers.keys();
+    if (oldest !== undefined && this.#watchers.size >= MAX_WATCHERS && !this.#watchers.has(call)) {
+      this.#watchers.delete(oldest);
+      oldest.end({ code: STATUS.resourceExhausted, details: 'too many watchers' });
     }
     const known = this.#statusOf(name);
     this.#watchers.set(call, known === Serving.SERVICE_UNKNOWN ? LIVENESS : name);

@@ -82,10 +82,14 @@ describe('health', () => {
     await inbox.status;
   });
 
-  it('S22 watchers are bounded', async () => {
+  it('S22 watchers are bounded: the oldest makes way', async () => {
     const open = Array.from({ length: 256 }, () => watch(''));
     await Promise.all(open.map(({ inbox }) => inbox.next()));
-    expect((await watch('').inbox.status).code).toBe(status.RESOURCE_EXHAUSTED);
+    const newest = watch('');
+    await newest.inbox.next();
+    expect((await open[0]?.inbox.status)?.code).toBe(status.RESOURCE_EXHAUSTED);
+    newest.call.cancel();
+    await newest.inbox.status;
     for (const { call } of open) call.cancel();
     await Promise.all(open.map(({ inbox }) => inbox.status));
   });
