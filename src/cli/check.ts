@@ -71,7 +71,10 @@ function summary(config: Config) {
 function report(config: Config, warnings: readonly string[], paint: Paint, width: number): string {
   const grpc = grpcBind(config);
   const lines: [string, string][] = [
-    ['clients', formatHostPort(config.listen)],
+    // Where clients of other people's gateways connect is their matter.
+    ...(config.extProc.profile === 'own'
+      ? [['clients', formatHostPort(config.listen)] as [string, string]]
+      : []),
     ['admin', formatHostPort(config.admin)],
     ['gRPC for Envoy', `${grpc.kind === 'unix' ? grpc.path : formatHostPort(grpc)}${tlsText(config)}`],
     ...gateway(config),
@@ -112,7 +115,8 @@ function gateway({ extProc, routing }: Config): [string, string][] {
   const lines: [string, string][] = [];
   if (profile !== 'own') {
     const most = Math.max(routing.maxAttempts, minEndpoints);
-    const list = profile === 'epp-single' ? 'one endpoint' : `${minEndpoints} to ${most} endpoints`;
+    const count = minEndpoints === most ? String(most) : `${minEndpoints} to ${most}`;
+    const list = profile === 'epp-single' || most === 1 ? 'one endpoint' : `${count} endpoints`;
     lines.push(['profile', `${profile}: answers with ${list}`]);
   }
   if (health !== undefined) lines.push(['gRPC health', formatHostPort(health)]);

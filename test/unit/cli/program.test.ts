@@ -188,6 +188,23 @@ it('check says how state is shared and how nodes come to be known, and keeps eve
   expect(text.out + json.out).not.toContain('tell-nobody');
 });
 
+it.each([
+  [['--profile', 'epp'], 'epp: answers with 1 to 3 endpoints', '127.0.0.1:9002'],
+  [['--profile', 'epp-single'], 'epp-single: answers with one endpoint', '127.0.0.1:9002'],
+  [
+    ['--profile', 'epp', '--grpc', '127.0.0.1:1', '--grpc-tls', 'self-signed'],
+    'epp: answers with 1 to 3 endpoints',
+    '127.0.0.1:1, TLS, self-signed',
+  ],
+])('check %j says what gateways are answered, and where', async (flags, profile, grpc) => {
+  const { code, out } = await run(['check', '--node', 'http://gpu1', '--health', '127.0.0.1:2', ...flags]);
+  expect(code).toBe(0);
+  expect(out).toContain(
+    `  gRPC for Envoy  ${grpc}\n  profile         ${profile}\n  gRPC health     127.0.0.1:2\n`,
+  );
+  expect(out).not.toContain('  clients  ');
+});
+
 it('check names aliases and known clients, and keeps their keys', async () => {
   const key = 'a-key-that-nobody-sees';
   const file = aFile(
