@@ -5,7 +5,7 @@ import { realEnvoyGateway } from '../support/envoy-gateway.ts';
 import type { RawConnection } from '../support/http-client.ts';
 import { describeReal } from '../support/require-real.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { DESTINATION, MODEL, Stack, WARM_NODE } from './envoy-gateway/stack.ts';
+import { DESTINATION, MODEL, RARE, Stack, WARM_NODE } from './envoy-gateway/stack.ts';
 
 /** Of three megabytes, and what a node has to say that it got. */
 function largeBody(): { body: string; sha256: string } {
@@ -113,6 +113,11 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
     occupants.push(occupant);
     await occupant.waitFor(/(?:"response"[\s\S]*?){5}/);
     expect(stack.fleet.node(WARM_NODE).stats().running).toBe(1);
+  });
+
+  it('sends requests to the only node that has the model at all', async () => {
+    for (let i = 0; i < 4; i++) expect((await stack.generate({ model: RARE.model })).status).toBe(200);
+    expect(servedBy()).toEqual([RARE.node, RARE.node, RARE.node, RARE.node]);
   });
 
   it('is called as it wishes to be', async () => {
@@ -238,6 +243,11 @@ describeReal(realEnvoyGateway(), 'Envoy Gateway with the committed manifests', (
       for (let i = 0; i < 12; i++) expect((await stack.generate({}, { headers })).status).toBe(200);
       expect(new Set(isRouted())).toEqual(new Set([false]));
       expect(new Set(servedBy()).size).toBeGreaterThan(1);
+      const retries = await stack.retries();
+      const rare = [];
+      for (let i = 0; i < 12; i++) rare.push((await stack.generate({ model: RARE.model })).status);
+      expect(rare).toContain(200);
+      expect(await stack.retries()).toBeGreaterThan(retries);
       expect((await stack.send('/api/pull', { body: {} })).status).toBe(404);
       await stack.plane.resume();
       await stack.untilRouted();

@@ -24,6 +24,8 @@ const HEALTH_PORT = 9003;
 export const DESTINATION = 'x-gateway-destination-endpoint';
 /** In memory on this node only. */
 export const WARM_NODE = 'n2';
+/** On the disk of this node only. */
+export const RARE = { model: 'beta:latest', node: 'n3' };
 export { MODEL };
 
 /** Simulated nodes behind a real Envoy Gateway with the committed manifests, asked by `warmpath serve` with the settings beside them. */
@@ -52,6 +54,7 @@ export class Stack {
     const [fleet, network] = await Promise.all([startFleet(3, { ...QUICK, slots: 1 }), OwnNetwork.open()]);
     try {
       await fleet.node(WARM_NODE).load(MODEL);
+      for (const node of fleet.nodes) if (node.name !== RARE.node) node.removeModel(RARE.model);
       const ports = fleet.nodes.map(({ port }) => port);
       await Promise.all(ports.map((port) => network.lend(port)));
       const [admin, listener, healthPort] = await Promise.all([
