@@ -5,7 +5,6 @@ import { createFleetReads } from '../api/fleet-reads.ts';
 import { Alarms } from '../app/alarms.ts';
 import { createDecisionCore, type DecisionCore } from '../app/decision-core.ts';
 import { drainingNodes } from '../app/drains/drain-causes.ts';
-import type { ExtProcProblem } from '../app/ext-proc-profile.ts';
 import { ExtProcReport } from '../app/ext-proc-report.ts';
 import { Fleet } from '../app/fleet.ts';
 import { formatHostPort } from '../app/host-port.ts';
@@ -17,8 +16,6 @@ import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
 import { EndpointPublisher } from '../envoy/endpoints/publisher.ts';
 import { grpcAddress } from '../envoy/grpc/bind.ts';
-import { watchAnswers } from '../envoy/processor/answer-observer.ts';
-import { ProcessorService } from '../envoy/processor/service.ts';
 import { LeaseLedger } from '../fleet/ledger.ts';
 import { FleetWatcher } from '../nodes/watch-fleet.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../request/endpoints.ts';
@@ -34,6 +31,7 @@ import { createInsight } from './insight.ts';
 import { Offer } from './offer.ts';
 import { grpcBind, lastKnownPath } from './places.ts';
 import { createPolicies } from './policies.ts';
+import { createProcessor } from './processor.ts';
 import { Readiness } from './readiness.ts';
 import { createSharing, type Sharing } from './sharing.ts';
 
@@ -195,31 +193,21 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     () => clock.now(),
     () => policies.current().aliases,
   );
-  const { profile, minEndpoints } = config.extProc;
+  const { profile } = config.extProc;
   const extProc = new ExtProcReport({ profile, clock, alarms, telemetry: metrics });
-  const onProblem = (problem: ExtProcProblem): void => extProc.met(problem);
-  const processor = new ProcessorService(
-    {
-      router,
-      reads,
-      telemetry: metrics,
-      clock,
-      log,
-      // Other people's proxies have their endpoints from elsewhere.
-      ...(profile === 'own' ? { canRoute: () => offer.canRoute } : {}),
-      callers: (head) => policies.current().callers(head),
-    },
-    {
-      profile,
-      minEndpoints,
-      maxBodyBytes: config.limits.body,
-      onProblem,
-      onStream: (mode) => extProc.opened(mode),
-      ...(config.extProc.outcomes === 'stream'
-        ? { watchAnswer: watchAnswers({ recorder: core.recorder, clock, log, onProblem }) }
-        : {}),
-    },
-  );
+  const processor = createProcessor({
+    config,
+    clock,
+    log,
+    router,
+    reads,
+    telemetry: metrics,
+    report: extProc,
+    recorder: core.recorder,
+    fleet,
+    isEnvoyReady: () => offer.canRoute,
+    callers: (head) => policies.current().callers(head),
+  });
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });
   const view = createAdminView({
     replica,

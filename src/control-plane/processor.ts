@@ -1,0 +1,53 @@
+import type { ExtProcProblem } from '../app/ext-proc-profile.ts';
+import type { ExtProcReport } from '../app/ext-proc-report.ts';
+import type { Fleet } from '../app/fleet.ts';
+import type { AnswerRecorder } from '../app/types.ts';
+import type { Config } from '../config/config.ts';
+import { watchAnswers } from '../envoy/processor/answer-observer.ts';
+import type { Callers } from '../envoy/processor/callers.ts';
+import type { ProcessorDependencies } from '../envoy/processor/request-stream.ts';
+import { ProcessorService } from '../envoy/processor/service.ts';
+
+export interface ProcessorParts
+  extends Pick<ProcessorDependencies, 'router' | 'reads' | 'telemetry' | 'clock' | 'log'> {
+  readonly config: Config;
+  readonly report: ExtProcReport;
+  /** Hears of outcomes where no access log tells of them. */
+  readonly recorder: AnswerRecorder;
+  readonly fleet: Fleet;
+  /** Our own Envoy has the nodes. */
+  readonly isEnvoyReady: () => boolean;
+  readonly callers: Callers;
+}
+
+/** The ext_proc service as the configuration wants it, for our own Envoy or for other people's proxies. */
+export function createProcessor(parts: ProcessorParts): ProcessorService {
+  const { config, clock, log, router, reads, telemetry, callers, report, recorder, fleet } = parts;
+  const { profile, minEndpoints, outcomes, testSelection } = config.extProc;
+  const readsAnswers = outcomes === 'stream';
+  const onProblem = (problem: ExtProcProblem): void => report.met(problem);
+  return new ProcessorService(
+    {
+      router,
+      reads,
+      telemetry,
+      clock,
+      log,
+      callers,
+      // Other people's proxies have their endpoints from elsewhere.
+      ...(profile === 'own' ? { canRoute: parts.isEnvoyReady } : {}),
+    },
+    {
+      profile,
+      minEndpoints,
+      maxBodyBytes: config.limits.body,
+      wantsResponseHeaders: readsAnswers,
+      onProblem,
+      onStream: (mode) => report.opened(mode),
+      ...(readsAnswers ? { watchAnswer: watchAnswers({ recorder, clock, log, onProblem }) } : {}),
+      ...(testSelection
+        ? { testNodes: () => fleet.snapshot().nodes.flatMap(({ address }) => address ?? []) }
+        : {}),
+    },
+  );
+}
