@@ -66,6 +66,7 @@ describeReal(await realEnvoy(), 'gateways of others', (binary) => {
             destination: 'header' as const,
           },
         ]),
+        { ...common, name: 'eager', extProc: EAGER, destination: 'header' },
         { ...common, name: 'envoy-gateway', extProc: FILTERS.envoyGateway, destination: 'header' },
         {
           ...common,
@@ -243,6 +244,23 @@ describeReal(await realEnvoy(), 'gateways of others', (binary) => {
     expect([...new Set(list.problems)]).toEqual(problem === undefined ? [] : [problem]);
   });
 
+  it('a filter that streams bodies without waiting is answered late: short bodies are routed, changed where due', async () => {
+    list.send(nodes.b.address);
+    const body = chat(1_000);
+    for (let i = 0; i < 3; i++) expect((await post('eager', body)).status).toBe(200);
+    expect(asked(body)).toEqual(['b whole', 'b whole', 'b whole']);
+    list.router.answer = () => ({
+      ...DECISION,
+      addresses: [nodes.c.address],
+      edits: [{ field: 'model', to: 'qwen3:32b' }],
+    });
+    expect((await post('eager', body)).status).toBe(200);
+    expect(asked(body.replace('"m"', '"qwen3:32b"'))).toContain('c whole');
+    expect(list.problems).toEqual([]);
+    expect((await post('eager', chat(100_000))).status).toBe(200);
+    expect(list.problems).toEqual(['request_body_streamed']);
+  });
+
   it('Envoy 1.40 sends a streamed body twice where trailers follow it and the route retries', async () => {
     list.send(nodes.a.address);
     const session = connect(envoy.url('istio'));
@@ -290,3 +308,8 @@ function inMode(request_body_mode: string, allow_mode_override: boolean): object
   const { processing_mode, ...filter } = FILTERS.envoyGateway;
   return { ...filter, allow_mode_override, processing_mode: { ...processing_mode, request_body_mode } };
 }
+
+const EAGER = {
+  ...inMode('STREAMED', false),
+  send_body_without_waiting_for_header_response: true,
+};

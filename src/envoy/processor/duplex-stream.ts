@@ -4,6 +4,7 @@ import { BodyEditor } from '../../request/edit-body.ts';
 import { RouterError } from '../../request/errors.ts';
 import { SCAN_SLICE_BYTES } from '../../request/limits.ts';
 import type { RouteRequest } from '../../request/types.ts';
+import { longestWaitMs } from '../../waiting/longest-wait.ts';
 import type {
   HttpBody,
   HttpHeaders,
@@ -14,7 +15,7 @@ import { AnswerOrder } from './answer-steps.ts';
 import { bodyEcho } from './body-echo.ts';
 import { HeldBody, type Taken } from './held-body.ts';
 import type { Coming } from './idle-watch.ts';
-import { RequestStream, stepOf } from './request-stream.ts';
+import { HOLD_SLACK_MS, RequestStream, stepOf } from './request-stream.ts';
 import type { Step } from './state.ts';
 
 /**
@@ -78,7 +79,20 @@ export class DuplexStream extends RequestStream {
     this.#phase = isWhole ? 'sent' : 'passing';
     this.#coming?.done();
     this.#sendDecided(reply);
-    this.#sendBody(this.#body?.bytes ?? EMPTY, isWhole);
+    this.#sendBody(this.#body?.bytes ?? EMPTY, isWhole, false);
+  }
+
+  /** Whether the answer to the headers may wait for the end of the body. */
+  protected mayHold(): boolean {
+    return true;
+  }
+
+  /** It waits in the line, for at most `ms`. */
+  protected holds(_ms: number): void {}
+
+  /** Pieces of the body go on; `isChanged`: they are not those that came. */
+  protected sendPieces(bytes: Uint8Array, isLast: boolean, _isChanged: boolean): void {
+    for (const part of bodyEcho('request_body', bytes, isLast)) this.call.send(part);
   }
 
   #begin(message: ProcessingRequest, headers: HttpHeaders): void {
@@ -86,6 +100,11 @@ export class DuplexStream extends RequestStream {
     const verdict = this.readHead(message, headers);
     if (verdict === 'pass') this.goOnUnrouted();
     if (verdict !== 'read_on') return;
+    if (!this.mayHold()) {
+      this.shared.problem('request_body_streamed');
+      this.goOnUnrouted();
+      return;
+    }
     const length = this.head?.contentLength;
     if (length !== undefined && length > this.shared.maxBodyBytes) throw this.#tooLarge();
     this.#body = new HeldBody(this.shared.budget, this.shared.maxBodyBytes, length);
@@ -95,7 +114,7 @@ export class DuplexStream extends RequestStream {
   #takeBody({ body = EMPTY, end_of_stream }: HttpBody): void {
     const isLast = end_of_stream === true;
     if (this.#phase === 'passing') {
-      this.#sendPieces(body, isLast);
+      this.sendPieces(body, isLast, false);
       if (isLast) this.#phase = 'sent';
     } else if (this.#phase === 'collecting') {
       this.#coming?.moved();
@@ -132,8 +151,10 @@ export class DuplexStream extends RequestStream {
   }
 
   #route(request: RouteRequest): void {
-    this.place(request, 'request_body', (decision) => this.#dispatch(decision));
-    if (this.placed?.isWaiting === true) this.#body?.keep();
+    const caller = this.place(request, 'request_body', (decision) => this.#dispatch(decision));
+    if (this.placed?.isWaiting !== true) return;
+    this.#body?.keep();
+    if (caller !== undefined) this.holds(longestWaitMs(caller) + HOLD_SLACK_MS);
   }
 
   /** Its node is known: all of the request goes out, changed where that was decided. */
@@ -178,18 +199,14 @@ export class DuplexStream extends RequestStream {
     const routed = { step: 'request_headers', head, modes, body: changed } as const;
     this.#phase = 'sent';
     this.#sendDecided(this.shared.replies.routed(decision, routed));
-    this.#sendBody(bytes, true);
+    this.#sendBody(bytes, true, changed !== undefined);
   }
 
   /** The body that was held, and what came after it. */
-  #sendBody(bytes: Uint8Array, isWhole: boolean): void {
-    if (bytes.length > 0) this.#sendPieces(bytes, isWhole && !this.#hasTrailers);
+  #sendBody(bytes: Uint8Array, isWhole: boolean, isChanged: boolean): void {
+    if (bytes.length > 0) this.sendPieces(bytes, isWhole && !this.#hasTrailers, isChanged);
     if (this.#hasTrailers) this.call.send(this.shared.replies.continue('request_trailers'));
     this.#body?.drop();
-  }
-
-  #sendPieces(bytes: Uint8Array, isLast: boolean): void {
-    for (const part of bodyEcho('request_body', bytes, isLast)) this.call.send(part);
   }
 
   #takeAnswer(step: Step, message: ProcessingRequest): void {

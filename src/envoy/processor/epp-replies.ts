@@ -50,7 +50,8 @@ export class EppReplies extends Replies {
     const dynamic_metadata = toStruct(
       hasBones ? { ...lb, [METADATA.warmpath]: { [METADATA.bones]: '' } } : lb,
     );
-    if (modes.request === BodyMode.FULL_DUPLEX_STREAMED)
+    // The body goes its own way, and nothing can be asked for any more.
+    if (modes.request === BodyMode.FULL_DUPLEX_STREAMED || modes.isEager)
       return { request_headers: { response }, dynamic_metadata };
     if (body !== undefined) response.body_mutation = { body };
     if (step === 'request_body') return { request_body: { response }, dynamic_metadata };

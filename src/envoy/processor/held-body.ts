@@ -49,7 +49,7 @@ export class HeldBody {
   /** It is to be held for a while: what lies beside it in memory must not be held with it. */
   keep(): void {
     if (!this.#isBorrowed) return;
-    this.#bytes = this.#bytes.slice();
+    this.#bytes = new Uint8Array(this.#bytes); // a copy; a slice of a Buffer is none
     this.#isBorrowed = false;
   }
 

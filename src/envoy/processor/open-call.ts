@@ -1,5 +1,7 @@
+import { ProcessingMode_BodySendMode as BodyMode } from '../gen/envoy/extensions/filters/http/ext_proc/v3/processing_mode.ts';
 import type { ProcessingRequest } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { DuplexStream } from './duplex-stream.ts';
+import { EagerStream } from './eager-stream.ts';
 import { MODES_DUPLEX, MODES_UNTOLD, modesOf, type StreamModes } from './modes.ts';
 import { ProcessStream } from './process-stream.ts';
 import type { ProcessCall, ProcessorDependencies, RequestStream, Shared } from './request-stream.ts';
@@ -78,11 +80,17 @@ export class OpenCall {
 
   #drive(first: ProcessingRequest, modes: StreamModes): RequestStream {
     this.#stopWaiting();
-    const Stream = isDuplex(modes) ? DuplexStream : ProcessStream;
+    const Stream = this.#streamOf(modes);
     const stream = new Stream(this.#call, this.#deps, this.#shared, modes);
     this.#stream = stream;
     stream.receive(first);
     return stream;
+  }
+
+  #streamOf({ request, isEager }: StreamModes): typeof DuplexStream | typeof ProcessStream {
+    if (request === BodyMode.FULL_DUPLEX_STREAMED) return DuplexStream;
+    const comesUnasked = request === BodyMode.STREAMED && isEager && this.#shared.profile !== 'own';
+    return comesUnasked ? EagerStream : ProcessStream;
   }
 
   #over(): void {
@@ -93,10 +101,6 @@ export class OpenCall {
     this.#stream?.over();
     onOver();
   }
-}
-
-function isDuplex({ request }: StreamModes): boolean {
-  return request === MODES_DUPLEX.request;
 }
 
 const NOTHING = () => undefined;

@@ -15,7 +15,7 @@ import type {
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { readAnswerHead } from './answer-head.ts';
 import type { RequestHead } from './request-head.ts';
-import { RequestStream, stepOf } from './request-stream.ts';
+import { HOLD_SLACK_MS, RequestStream, stepOf } from './request-stream.ts';
 import { decide, INITIAL, isOwed, receive, type Step, type StreamState } from './state.ts';
 
 /** A request whose answer to the headers is not withheld: the body comes whole, and only where it was asked for. */
@@ -193,8 +193,6 @@ export class ProcessStream extends RequestStream {
   }
 }
 
-/** What we may need beyond a request's longest wait: the store, and a turn of the event loop. */
-const HOLD_SLACK_MS = 5_000;
 const NOTHING = () => undefined;
 const EMPTY = new Uint8Array(0);
 

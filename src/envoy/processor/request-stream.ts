@@ -245,6 +245,9 @@ export abstract class RequestStream {
   }
 }
 
+/** What we may need beyond a request's longest wait: the store, and a turn of the event loop. */
+export const HOLD_SLACK_MS = 5_000;
+
 export function stepOf(message: ProcessingRequest): Step | undefined {
   return STEPS.find((step) => message[step] !== undefined && message[step] !== null);
 }

@@ -5,7 +5,7 @@ import type {
   ProcessingResponse,
   ProtocolConfiguration,
 } from '../../../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { structFields } from '../../../../src/envoy/grpc/well-known.ts';
+import { structFields, toStruct } from '../../../../src/envoy/grpc/well-known.ts';
 import { type ProcessorOptions, ProcessorService } from '../../../../src/envoy/processor/service.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { CountingTelemetry, Inbox, MemoryLog, type Running, startServer, until } from '../grpc/harness.ts';
@@ -273,5 +273,68 @@ describe('a proxy that does not tell its mode', () => {
     call.cancel();
     await until(() => telemetry.closed === 1);
     expect(clock.pending).toBe(0);
+  });
+});
+
+describe('a gateway that names the endpoints it allows', () => {
+  const among = (text: string): ProcessingRequest => ({
+    ...first({ request_body_mode: BUFFERED }),
+    metadata_context: {
+      filter_metadata: {
+        'envoy.lb.subset_hint': toStruct({ 'x-gateway-destination-endpoint-subset': text }),
+      },
+    },
+  });
+
+  it('has the request go to one of these', async () => {
+    const { call, inbox } = await open();
+    call.write(among('10.0.0.1:80,10.0.0.2'));
+    await inbox.next();
+    call.write(body(CHAT));
+    await inbox.next();
+    expect([...(router.routed[0]?.among ?? [])]).toEqual(['10.0.0.1:80', '10.0.0.2']);
+    call.end();
+  });
+
+  it('and none: the request is refused', async () => {
+    const { call, inbox } = await open();
+    call.write(among(''));
+    await inbox.next();
+    call.write(body(CHAT));
+    expect((await inbox.next()).immediate_response?.status?.code).toBe(503);
+    expect(router.routed).toEqual([]);
+  });
+});
+
+describe('a filter that streams bodies without waiting for the answer to their headers', () => {
+  const eager = { request_body_mode: STREAMED, send_body_without_waiting_for_header_response: true };
+  const long = (length: number) => head({ headers: { 'content-length': String(length) } });
+
+  it('has the answer withheld until a short body is whole; then each piece gets its own', async () => {
+    router.answer = () => ({ ...DECISION, edits: [{ field: 'model', to: 'qwen3:32b' }] });
+    const { call, inbox } = await open();
+    call.write(first(eager, long(CHAT.length)));
+    call.write(body(CHAT.slice(0, 5), false));
+    call.write(body(CHAT.slice(5), false));
+    call.write(body(''));
+    const reply = await inbox.next();
+    expect(destination(reply)).toBe(LIST);
+    expect(reply.request_headers?.response?.body_mutation).toBeFalsy();
+    const pieces = [await inbox.next(), await inbox.next(), await inbox.next()];
+    const mutations = pieces.map((piece) => piece.request_body?.response?.body_mutation);
+    expect(Buffer.from(mutations[0]?.body ?? []).toString()).toBe(CHAT.replace('llama3', 'qwen3:32b'));
+    expect(mutations.slice(1)).toMatchObject([{ clear_body: true }, { clear_body: true }]);
+    expect(problems).toEqual([]);
+    call.end();
+  });
+
+  it.each([long(32_769), head()])('passes what may be too long for it to be withheld', async (message) => {
+    const { call, inbox } = await open();
+    call.write(first(eager, message));
+    expect(destination(await inbox.next())).toBeUndefined();
+    call.write(body(CHAT));
+    expect((await inbox.next()).request_body?.response).toBeDefined();
+    expect(problems).toEqual(['request_body_streamed']);
+    call.end();
   });
 });
