@@ -9,8 +9,8 @@ import { describeReal } from '../support/require-real.ts';
 import { type TempDir, tempDir } from '../support/temp-dir.ts';
 import { type Bootstrap, deployPath, deployYaml, type Loose, onLoopback } from './meshes/bootstrap.ts';
 import { MeshEnvoy } from './meshes/mesh-envoy.ts';
-import { chatBody, MeshRig, type Places, SLOTS, WARM, WARM_NODE } from './meshes/rig.ts';
-import { routedCases } from './meshes/routed-cases.ts';
+import { MeshRig, type Places, WARM_NODE } from './meshes/rig.ts';
+import { routedCases, waitingCase } from './meshes/routed-cases.ts';
 import { assembled, connectionManager } from './meshes/snippets.ts';
 
 /** What the examples' addresses stand for. */
@@ -117,20 +117,7 @@ describeReal(await realEnvoy(), 'snippets for an Envoy that is there already', (
 
     routedCases(() => rig, { refusal: 403 });
 
-    it('lets a request wait in the line for longer than message_timeout', async () => {
-      const all = 3 * SLOTS;
-      await Promise.all(rig.fleet.nodes.map((node) => node.load(WARM)));
-      const running = async (): Promise<number> =>
-        (await rig.warmpath.status()).nodes.reduce((sum, { inflight }) => sum + inflight, 0);
-      const body = chatBody({ stream: true, options: { num_predict: 1_500 } });
-      const first = Array.from({ length: all }, () => rig.send('/api/chat', { body }));
-      await expect.poll(running).toBe(all);
-      const last = await rig.chat();
-      expect(last).toMatchObject({ status: 200, isRouted: true });
-      // It had to wait for one of those, which take longer than Envoy waits by itself.
-      expect(last.totalMs).toBeGreaterThan(500);
-      for (const { status } of await Promise.all(first)) expect(status).toBe(200);
-    });
+    waitingCase(() => rig);
   });
 
   describe('with the profile own, as `warmpath envoy-config` prints it beside a listener that was there', () => {

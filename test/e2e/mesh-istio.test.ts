@@ -7,7 +7,7 @@ import { istioBootstrap } from './meshes/istio.ts';
 import { inferencePoolBootstrap } from './meshes/istio-inference-pool.ts';
 import { MeshEnvoy } from './meshes/mesh-envoy.ts';
 import { MeshRig, type Places } from './meshes/rig.ts';
-import { routedCases } from './meshes/routed-cases.ts';
+import { routedCases, waitingCase } from './meshes/routed-cases.ts';
 
 const SOMEWHERE: Places = { clients: 1, grpc: 2, nodes: [3, 4, 5] };
 
@@ -97,6 +97,7 @@ describeReal(await realEnvoy(), 'Istio recipes on an Envoy with its names', (env
       });
       afterAll(() => rig?.stop());
       routedCases(() => rig, { refusal: 404, isDuplex: true });
+      waitingCase(() => rig);
     });
   });
 });

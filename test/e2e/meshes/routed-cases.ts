@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { chatBody, type MeshRig, WARM, WARM_NODE } from './rig.ts';
+import { chatBody, type MeshRig, SLOTS, WARM, WARM_NODE } from './rig.ts';
 
 const DESTINATION = 'x-gateway-destination-endpoint';
 
@@ -107,6 +107,23 @@ export function routedCases(rig: () => MeshRig, { refusal, isDuplex = false }: C
     await node.start();
   });
 
+  // What is asked again after an answer is the proxy's own matter where Warmpath has the body.
+  if (!isDuplex)
+    it('goes to the next node when the first one answers 503', async () => {
+      const { node: first = '' } = await rig().chat();
+      await rig().fleet.node(first).setFault({ kind: 'reply', status: 503, on: '/api/chat', times: 1 });
+      const isMet = (): boolean => rig().fleet.inference.some(({ status }) => status === 503);
+      let answer = await rig().chat();
+      // Others may have the model in memory too by now.
+      for (let i = 0; i < 20 && !isMet(); i++) answer = await rig().chat();
+      expect(rig().fleet.inference.map(({ node, status }) => [node, status])).toEqual([
+        [first, 503],
+        [answer.node, 200],
+      ]);
+      expect(answer).toMatchObject({ status: 200, isRouted: true });
+      expect(answer.node).not.toBe(first);
+    });
+
   it(`${isDuplex ? 'breaks off' : 'finishes'} the answers under way when Warmpath dies`, async () => {
     const running = rig().chat({ stream: true, options: { num_predict: 400 } });
     await expect.poll(() => rig().fleet.inference.some(({ tokens }) => tokens > 0)).toBe(true);
@@ -145,5 +162,22 @@ function goesOnWithoutWarmpath(rig: () => MeshRig): void {
 function refusesWithoutWarmpath(rig: () => MeshRig): void {
   it('answers 500 to requests with a body without Warmpath, whatever its failure mode', async () => {
     expect((await rig().chat()).status).toBe(500);
+  });
+}
+
+/** After all others, as it leaves the model in memory everywhere. */
+export function waitingCase(rig: () => MeshRig): void {
+  it('lets a request wait in the line for a slot, for longer than Envoy waits by itself', async () => {
+    const all = 3 * SLOTS;
+    await Promise.all(rig().fleet.nodes.map((node) => node.load(WARM)));
+    const running = async (): Promise<number> =>
+      (await rig().warmpath.status()).nodes.reduce((sum, { inflight }) => sum + inflight, 0);
+    const body = chatBody({ stream: true, options: { num_predict: 1_500 } });
+    const first = Array.from({ length: all }, () => rig().send('/api/chat', { body }));
+    await expect.poll(running).toBe(all);
+    const last = await rig().chat();
+    expect(last).toMatchObject({ status: 200, isRouted: true });
+    expect(last.totalMs).toBeGreaterThan(500);
+    for (const { status } of await Promise.all(first)) expect(status).toBe(200);
   });
 }
