@@ -1,34 +1,32 @@
 import type { ExtProcProblem } from './ext-proc-profile.ts';
 
-/** What is wrong with how a proxy calls us, what follows from it, and what to change there. */
+/** What is wrong with how a proxy calls us, what follows from it, and what to change in its ext_proc filter. */
 const REMEDIES: Readonly<Record<ExtProcProblem, string>> = {
   request_body_not_sent:
-    'the proxy sends no request bodies, so the model is unknown and requests go unrouted. Set request_body_mode: ' +
-    'FULL_DUPLEX_STREAMED (with request_trailer_mode: SEND) or BUFFERED in its ext_proc filter, or allow_mode_override: ' +
-    'true; in Envoy Gateway processingMode.request.body.',
+    'the proxy sends no request bodies, so requests pass unrouted: set request_body_mode to BUFFERED, or to ' +
+    'FULL_DUPLEX_STREAMED with request_trailer_mode SEND, or allow_mode_override to true (Envoy Gateway: ' +
+    'processingMode.request.body)',
   request_body_streamed:
-    'the proxy sends request bodies in pieces that it passes on before the model is known, so requests go unrouted. Set ' +
-    'request_body_mode: FULL_DUPLEX_STREAMED (with request_trailer_mode: SEND) or BUFFERED in its ext_proc filter instead ' +
-    'of STREAMED, or allow_mode_override: true.',
+    'the proxy sends request bodies in pieces that it does not hold back (STREAMED), so requests pass unrouted: set ' +
+    'request_body_mode to BUFFERED, or to FULL_DUPLEX_STREAMED with request_trailer_mode SEND, or allow_mode_override to true',
   request_body_partial:
-    'the proxy sends the beginning of request bodies only, so the model of a long one may stay unknown. Set ' +
-    'request_body_mode: BUFFERED or FULL_DUPLEX_STREAMED in its ext_proc filter instead of BUFFERED_PARTIAL.',
+    'the proxy sends only the beginning of large request bodies (BUFFERED_PARTIAL), so these pass unrouted: set ' +
+    'request_body_mode to BUFFERED and raise its buffer limit, or to FULL_DUPLEX_STREAMED with request_trailer_mode SEND',
   response_headers_not_sent:
-    'the proxy does not say how answers begin, so what became of requests stays unknown and nodes are judged by polls ' +
-    'only. Set response_header_mode: SEND in its ext_proc filter (in Envoy Gateway processingMode.response: {}).',
+    'the proxy does not tell what became of requests, so nodes are judged by polls only: set response_header_mode to SEND, ' +
+    'or allow_mode_override to true (Envoy Gateway: processingMode.response)',
   response_trailers_not_sent:
-    'answers that have trailers would hang: with FULL_DUPLEX_STREAMED bodies of answers the proxy must send trailers as ' +
-    'well. Set response_trailer_mode: SEND in its ext_proc filter.',
+    'the proxy does not tell when answers end, so requests seem to be over early, and with FULL_DUPLEX_STREAMED answers that ' +
+    'have trailers would hang: set response_trailer_mode to SEND, or allow_mode_override to true',
   served_endpoint_not_told:
-    'the proxy does not say which node answered, so the first of the list counts as the one that did. Let its ext_proc ' +
-    'filter forward the metadata namespace envoy.lb (metadata_options.forwarding_namespaces.untyped) or send the response ' +
-    'attribute upstream.address (response_attributes).',
+    'the proxy does not tell which endpoint answered, so the first of each list is assumed: forward the metadata namespace ' +
+    'envoy.lb (metadata_options.forwarding_namespaces.untyped), or send the attribute upstream.address (response_attributes)',
   observed_only:
-    'the proxy only watches: it heeds no answer, so requests go unrouted. Set observability_mode: false in its ext_proc ' +
-    'filter (in Envoy Gateway shadowMode), unless you only want to see what Warmpath would decide.',
+    'the proxy heeds no answer of ours, so requests pass unrouted: set observability_mode to false (Envoy Gateway: shadowMode) ' +
+    'to have them routed',
   protocol_violation:
-    'messages came that no Envoy sends in that order; those streams were ended. Look who else reaches the gRPC address, and ' +
-    'keep it to your proxies.',
+    'a proxy sent messages that ext_proc does not allow there, and the stream was ended: see that nothing but your proxies ' +
+    'reaches the gRPC address',
 };
 
 export function remedyFor(problem: ExtProcProblem): string {
