@@ -52,6 +52,7 @@ export class Stack {
   /** Returns when requests are routed. */
   static async start(path: string): Promise<Stack> {
     const [fleet, network] = await Promise.all([startFleet(3, { ...QUICK, slots: 1 }), OwnNetwork.open()]);
+    const started: { stop(): Promise<void> }[] = [];
     try {
       await fleet.node(WARM_NODE).load(MODEL);
       for (const node of fleet.nodes) if (node.name !== RARE.node) node.removeModel(RARE.model);
@@ -67,9 +68,11 @@ export class Stack {
         adminUrl: `http://127.0.0.1:${admin}`,
         spawn: (...args) => network.spawn(...args),
       });
+      started.push(plane);
       const health = new HealthClient(`127.0.0.1:${healthPort}`);
       await untilServing(health);
       const gateway = await StandaloneGateway.start(path, network, manifests({ nodes: ports }));
+      started.push(gateway);
       const stack = new Stack(
         { fleet, network, gateway, plane, url: `http://127.0.0.1:${listener}` },
         health,
@@ -77,6 +80,7 @@ export class Stack {
       await stack.untilRouted();
       return stack;
     } catch (error) {
+      for (const each of started.reverse()) await each.stop();
       await network.close();
       await fleet.close();
       throw error;
