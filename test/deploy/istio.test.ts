@@ -1,14 +1,19 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { parseDuration } from '../../src/config/duration.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { INFERENCE_ENDPOINTS, READS } from '../../src/request/endpoints.ts';
 import { LONGEST_ASKED_WAIT_MS } from '../../src/waiting/longest-wait.ts';
-import { deployManifests, deployPath, type Loose } from '../e2e/meshes/bootstrap.ts';
+import { deployManifests, deployPath, type Loose, manifests } from '../e2e/meshes/bootstrap.ts';
 import { complaints } from '../support/kubeconform.ts';
+import { requireReal } from '../support/require-real.ts';
+import { staticTool } from '../support/static-tools.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/meshes/istio.md', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const WITH_FILTER = ['gateway.yaml', 'sidecar.yaml'];
 const FILES = [...WITH_FILTER, 'inference-pool.yaml'];
 const IMAGE = '../../deploy/docker/control-plane.Dockerfile';
@@ -82,6 +87,31 @@ describe.each(WITH_FILTER)('deploy/istio/%s', (file) => {
   it("runs the image as the image's own user", () => {
     const [, user] = /^USER (\d+)/m.exec(readFileSync(new URL(IMAGE, import.meta.url), 'utf8')) ?? [];
     expect(String(container.securityContext.runAsUser)).toBe(user);
+  });
+});
+
+describe('the chart, as inference-pool.yaml asks for it', () => {
+  it('makes the picker that the pool names, and takes its nodes from that pool', (context) => {
+    const helm = requireReal(context, staticTool('helm'));
+    const head = text('inference-pool.yaml').split('apiVersion')[0] ?? '';
+    const words =
+      head
+        .replaceAll(/^# ?/gm, '')
+        .replaceAll('\\\n', ' ')
+        .match(/helm install (.*)/)?.[1] ?? '';
+    const flags = words.replaceAll("'", '').replace('--create-namespace', '').split(/ +/);
+    const options = ['template', ...flags, '--kube-version', '1.36.3'];
+    const made = manifests(execFileSync(helm, options, { encoding: 'utf8', cwd: ROOT }));
+    const [pool, rule] = ['InferencePool', 'DestinationRule'].map((kind) => one('inference-pool.yaml', kind));
+    const { name, port } = pool.spec.endpointPickerRef;
+    const picker = made.find(({ kind, metadata }) => kind === 'Service' && metadata.name === name);
+    expect(picker.metadata.namespace ?? pool.metadata.namespace).toBe(pool.metadata.namespace);
+    expect(picker.spec.ports.map((each: Loose) => each.port)).toContain(port.number);
+    expect(rule.spec.host).toBe(`${name}.${pool.metadata.namespace}.svc.cluster.local`);
+    const { data } = made.find(({ kind }) => kind === 'ConfigMap');
+    const config = parse(data['warmpath.yaml']);
+    expect(config.extProc).toMatchObject({ profile: 'epp', tls: 'self-signed', minEndpoints: 3 });
+    expect(config.discovery.sources).toMatchObject([{ kind: 'inferencepool', ...pool.metadata }]);
   });
 });
 
