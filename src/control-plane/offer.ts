@@ -14,6 +14,8 @@ export interface OfferOptions {
   readonly isHeardElsewhere: () => boolean;
   /** The Envoys that ask us may have their endpoints from another replica. */
   readonly hasPeers: () => boolean;
+  /** Those who ask have their nodes from elsewhere: other people's proxies. There is nothing to wait for. */
+  readonly isForOthers: boolean;
 }
 
 /** When this control plane offers itself to Envoy: not before Envoy has the nodes that our answers will name. */
@@ -28,13 +30,13 @@ export class Offer {
 
   /** Beside other replicas an Envoy that did not come to us for its endpoints has them from one of these by then. */
   get canRoute(): boolean {
-    const { isHeard, hasPeers } = this.#options;
-    return isHeard() || (hasPeers() && this.#isMade);
+    const { isHeard, hasPeers, isForOthers } = this.#options;
+    return isForOthers || isHeard() || (hasPeers() && this.#isMade);
   }
 
-  /** Who restarts replicas one after the other goes by this: the next may go only when Envoy asks this one. */
-  get isAwaited(): boolean {
-    return this.#options.hasPeers() && !this.#isMade;
+  /** Who restarts replicas one after the other goes by this: the next may go only when proxies ask this one. */
+  get isMade(): boolean {
+    return this.#isMade;
   }
 
   /** Calls `make` when it is time; not at all where `signal` aborts before. */
@@ -48,8 +50,8 @@ export class Offer {
   }
 
   #isDue(waitedMs: number): boolean {
-    const { isHeard, isHeardElsewhere, hasPeers } = this.#options;
-    if (isHeard()) return true;
+    const { isHeard, isHeardElsewhere, hasPeers, isForOthers } = this.#options;
+    if (isForOthers || isHeard()) return true;
     if (!hasPeers()) return waitedMs >= DELIVERY_MS;
     return waitedMs >= (isHeardElsewhere() ? DELIVERY_MS : DELIVERY_ELSEWHERE_MS);
   }

@@ -182,11 +182,12 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     isHeard: () => publisher.isHeard,
     isHeardElsewhere: () => sharing.isEnvoyElsewhere(),
     hasPeers: () => live.config().replicas.length > 0,
+    isForOthers: config.extProc.profile !== 'own',
   });
   const unreadyReasons = (): readonly string[] => {
     const reasons = readiness.reasons();
-    if (reasons.length > 0 || !offer.isAwaited) return reasons;
-    return ['waiting for an Envoy to take the nodes from this replica or from another'];
+    if (reasons.length > 0 || offer.isMade) return reasons;
+    return ['waiting for an Envoy to take the nodes from here'];
   };
   const reads = createFleetReads(
     () => fleet.snapshot(),
@@ -205,7 +206,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     report: extProc,
     recorder: core.recorder,
     fleet,
-    isEnvoyReady: () => offer.canRoute,
+    canRoute: () => offer.canRoute,
     callers: (head) => policies.current().callers(head),
   });
   const accessLog = new AccessLogService({ recorder: sharing.recorder, log });

@@ -9,20 +9,18 @@ import type { ProcessorDependencies } from '../envoy/processor/request-stream.ts
 import { ProcessorService } from '../envoy/processor/service.ts';
 
 export interface ProcessorParts
-  extends Pick<ProcessorDependencies, 'router' | 'reads' | 'telemetry' | 'clock' | 'log'> {
+  extends Pick<ProcessorDependencies, 'router' | 'reads' | 'telemetry' | 'clock' | 'log' | 'canRoute'> {
   readonly config: Config;
   readonly report: ExtProcReport;
   /** Hears of outcomes where no access log tells of them. */
   readonly recorder: AnswerRecorder;
   readonly fleet: Fleet;
-  /** Our own Envoy has the nodes. */
-  readonly isEnvoyReady: () => boolean;
   readonly callers: Callers;
 }
 
 /** The ext_proc service as the configuration wants it, for our own Envoy or for other people's proxies. */
 export function createProcessor(parts: ProcessorParts): ProcessorService {
-  const { config, clock, log, router, reads, telemetry, callers, report, recorder, fleet } = parts;
+  const { config, clock, log, router, reads, telemetry, canRoute, callers, report, recorder, fleet } = parts;
   const { profile, minEndpoints, outcomes, testSelection } = config.extProc;
   const readsAnswers = outcomes === 'stream';
   const onProblem = (problem: ExtProcProblem): void => report.met(problem);
@@ -34,8 +32,7 @@ export function createProcessor(parts: ProcessorParts): ProcessorService {
       clock,
       log,
       callers,
-      // Other people's proxies have their endpoints from elsewhere.
-      ...(profile === 'own' ? { canRoute: parts.isEnvoyReady } : {}),
+      ...(canRoute === undefined ? {} : { canRoute }),
     },
     {
       profile,

@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { Offer } from '../../../src/control-plane/offer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
-function offered(given: { isHeard?: boolean; isHeardElsewhere?: boolean; hasPeers?: boolean }) {
+function offered(given: {
+  isHeard?: boolean;
+  isHeardElsewhere?: boolean;
+  hasPeers?: boolean;
+  isForOthers?: boolean;
+}) {
   const clock = new FakeClock();
   const state = { isHeard: false, isHeardElsewhere: false, hasPeers: false, ...given };
   const offer = new Offer({
@@ -10,6 +15,7 @@ function offered(given: { isHeard?: boolean; isHeardElsewhere?: boolean; hasPeer
     isHeard: () => state.isHeard,
     isHeardElsewhere: () => state.isHeardElsewhere,
     hasPeers: () => state.hasPeers,
+    isForOthers: given.isForOthers ?? false,
   });
   const stop = new AbortController();
   const made: number[] = [];
@@ -36,16 +42,24 @@ describe('offering ourselves to Envoy', () => {
     expect(offer.canRoute).toBe(false);
   });
 
+  it('waits for nothing where proxies have their nodes from elsewhere', async () => {
+    const { clock, made, offer } = offered({ isForOthers: true, hasPeers: true });
+    await clock.advance(0);
+    expect(made).toHaveLength(1);
+    expect(offer.canRoute).toBe(true);
+    expect(offer.isMade).toBe(true);
+  });
+
   it('leaves the requests to other replicas until Envoy has the nodes from one of them', async () => {
     const { clock, state, made, offer } = offered({ hasPeers: true });
     await clock.advance(2_000);
-    expect(offer.isAwaited).toBe(true);
+    expect(offer.isMade).toBe(false);
     expect(made).toEqual([]);
     state.isHeardElsewhere = true;
     await clock.advance(5);
     expect(made).toHaveLength(1);
     expect(offer.canRoute).toBe(true);
-    expect(offer.isAwaited).toBe(false);
+    expect(offer.isMade).toBe(true);
   });
 
   it('is not made by a control plane that stops before', async () => {
