@@ -55,7 +55,9 @@ export class ProcessStream extends RequestStream {
   }
 
   protected release(): void {
-    if (isAwaitingBody(this.#state)) this.shared.signs.note('requestBody', false);
+    // Our own Envoy sends what it is asked for: there it was the client who left.
+    if (this.shared.profile !== 'own' && isAwaitingBody(this.#state))
+      this.shared.signs.note('requestBody', false);
     this.#releaseBody();
     this.#state = decide(this.#state, 'ended');
   }
@@ -90,10 +92,16 @@ export class ProcessStream extends RequestStream {
     }
   }
 
+  /** Room is kept for the body, but not for ever: it may never come. */
   #askBody(head: RequestHead): void {
-    this.#releaseBody = this.shared.budget.reserve(head.contentLength, () =>
+    const giveBack = this.shared.budget.reserve(head.contentLength, () =>
       this.#send(this.shared.replies.askBody(this.modes)),
     );
+    const coming = this.shared.idle.add(giveBack);
+    this.#releaseBody = () => {
+      coming.done();
+      giveBack();
+    };
   }
 
   /** Only the beginning of a body came, though the whole was asked for. */

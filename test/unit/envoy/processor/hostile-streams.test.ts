@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ProcessingRequest } from '../../../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { until } from '../grpc/harness.ts';
 import { DuplexRig, destinationOf, duplexHead, wholeEcho } from './duplex.ts';
-import { body } from './fakes.ts';
+import { body, head } from './fakes.ts';
 
 const CHAT = '{"model":"llama3","messages":[]}';
 const WHOLE = body(CHAT);
@@ -19,6 +19,11 @@ beforeEach(async () => {
   rig = await new DuplexRig({ maxBodyBytes: 1024 * 1024, bodyBudgetBytes: 16 * 1024 * 1024 }).start();
 });
 afterEach(() => rig.stop());
+
+/** Of a filter that buffers bodies. */
+function bufferedHead(length: string): ProcessingRequest {
+  return { ...head({ headers: { 'content-length': length } }), protocol_config: { request_body_mode: 2 } };
+}
 
 /** A request of somebody else, on a connection of its own, still goes its way. */
 async function othersGoOn(): Promise<void> {
@@ -103,6 +108,24 @@ describe('memory', () => {
     await until(() => rig.telemetry.closed === rig.telemetry.opened);
     expect(rig.heldBytes).toBe(0);
     await othersGoOn();
+  });
+
+  it('that is kept for bodies that never come goes to others in time', async () => {
+    const silent = Array.from({ length: 4 }, () => rig.open());
+    for (const { call, inbox } of silent) {
+      call.write(bufferedHead('8000000'));
+      await Promise.race([inbox.next(), until(() => rig.heldBytes >= 16_000_000)]);
+    }
+    const { call, inbox } = rig.open();
+    call.write(bufferedHead('1000'));
+    await until(() => rig.telemetry.opened === 5);
+    expect(inbox.messages).toEqual([]);
+    for (let i = 0; i < 26; i++) await rig.clock.advance(5_000);
+    expect((await inbox.next()).mode_override).toBeTruthy();
+    call.write(WHOLE);
+    expect(destinationOf(await inbox.next())).toBeDefined();
+    call.end();
+    for (const each of silent) each.call.cancel();
   });
 
   it('of a body that is larger than it was said to be ends at the limit', async () => {
