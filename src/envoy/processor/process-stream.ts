@@ -92,11 +92,13 @@ export class ProcessStream extends RequestStream {
     }
   }
 
-  /** Room is kept for the body, but not for ever: it may never come. */
+  /** Room is kept for the body, but not for ever, where the filter is not ours: it may never come. */
   #askBody(head: RequestHead): void {
     const giveBack = this.shared.budget.reserve(head.contentLength, () =>
       this.#send(this.shared.replies.askBody(this.modes)),
     );
+    this.#releaseBody = giveBack;
+    if (this.shared.profile === 'own') return;
     const coming = this.shared.idle.add(giveBack);
     this.#releaseBody = () => {
       coming.done();
