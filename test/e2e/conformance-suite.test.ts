@@ -97,7 +97,7 @@ describe('the conformance suite', () => {
     const ids = CASES.map(({ id }) => id).filter(
       (id) => !HEAVY.includes(id) && groups.some((group) => id === group || id.startsWith(`${group}-`)),
     );
-    const failed = (await run(fault, ids, 400)).filter(({ result }) => result === 'fail');
+    const failed = (await run(fault, ids, 700)).filter(({ result }) => result === 'fail');
     expect(failed.map(({ id }) => id).sort()).toEqual([...fails].sort());
   });
 
