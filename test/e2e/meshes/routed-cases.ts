@@ -91,6 +91,19 @@ export function routedCases(rig: () => MeshRig, { refusal, isDuplex = false }: C
     expect((await rig().send('/api/tags')).json()).toMatchObject({ models: [{ name: WARM }] });
   });
 
+  it('shows clients what Warmpath itself answers as what it is', async () => {
+    const models = await rig().send('/v1/models');
+    expect([models.status, models.headers['content-type']]).toEqual([200, 'application/json']);
+    const unknown = await rig().send('/v1/chat/completions', {
+      body: { ...chatBody(), model: 'unheard-of' },
+    });
+    expect(unknown).toMatchObject({
+      status: 404,
+      headers: { 'content-type': 'application/json; charset=utf-8', 'x-warmpath-error': 'model_not_found' },
+    });
+    expect(unknown.json()).toMatchObject({ error: { code: 'model_not_found' } });
+  });
+
   it('goes to the next node of the list when the first one dies, with the whole body', async () => {
     const node = rig().fleet.node(WARM_NODE);
     node.kill();
@@ -175,6 +188,11 @@ export function waitingCase(rig: () => MeshRig): void {
     const body = chatBody({ stream: true, options: { num_predict: 1_500 } });
     const first = Array.from({ length: all }, () => rig().send('/api/chat', { body }));
     await expect.poll(running).toBe(all);
+    const hurried = await rig().send('/api/chat', { body, headers: { 'x-warmpath-deadline': '100ms' } });
+    expect(hurried).toMatchObject({
+      status: 503,
+      headers: { 'retry-after': expect.stringMatching(/^\d+$/) },
+    });
     const last = await rig().chat();
     expect(last).toMatchObject({ status: 200, isRouted: true });
     expect(last.totalMs).toBeGreaterThan(500);
