@@ -34,14 +34,13 @@ const DRAINING = 3;
 const UNHEALTHY = 2;
 const BEARER = 'Bearer ';
 
-/** Undefined for anything that we did not write ourselves, and for a file without a single endpoint. */
+/** Undefined for anything that we did not write ourselves. */
 export function parseLastKnown(text: string): LastKnown | undefined {
   const result = file.safeParse(tryJson(text));
   if (!result.success) return undefined;
   const endpoints = result.data.resources.flatMap(({ endpoints: groups }) =>
     groups.flatMap(({ lb_endpoints }) => lb_endpoints.map(toEndpoint)),
   );
-  if (endpoints.length === 0) return undefined;
   return { set: { endpoints }, version: Number(result.data.version_info) };
 }
 

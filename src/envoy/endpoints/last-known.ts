@@ -46,7 +46,7 @@ export class LastKnownFile {
       return undefined;
     }
     this.#written = text;
-    return parsed;
+    return parsed.set.endpoints.length === 0 ? undefined : parsed;
   }
 
   /** Makes the file where there is none: Envoy does not start without. */

@@ -49,6 +49,13 @@ describe('the file of last known nodes', () => {
     expect(await new LastKnownFile(path, log).read()).toEqual({ set, version: 57 });
   });
 
+  it('without a single node is no news, and no damage either', async () => {
+    await file.ensure();
+    await file.write({ endpoints: [] }, 2);
+    expect(await new LastKnownFile(path, log).read()).toBeUndefined();
+    expect(log.lines).toEqual([]);
+  });
+
   it('is what Envoy reads: protobuf’s JSON with plain metadata', async () => {
     await file.ensure();
     await file.write({ endpoints: [endpoint('n1', { token: 'secret' })] }, 3);
