@@ -30,5 +30,5 @@ ENV NODE_ENV=production WARMPATH_STATE_DIR=/var/lib/warmpath
 USER 10001:10001
 EXPOSE 9411 9002 9003 9412
 # A request leaves much garbage that dies young: more room for it, and one thread that collects it.
-ENTRYPOINT ["node", "--max-semi-space-size=32", "--no-parallel-scavenge", "/app/bin/warmpath.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "--no-parallel-scavenge", "--initial-old-space-size=64", "/app/bin/warmpath.js"]
 CMD ["serve"]

@@ -5,6 +5,9 @@ import type { Log } from '../app/log.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import { RestartBackoff } from '../envoy/supervise/backoff.ts';
 import type { FromControlPlane, FromSupervisor } from './messages.ts';
+// Room for what dies young, collected by one thread that takes no core from Envoy; and so much for the rest that the bodies that
+// come by do not have it collected again and again.
+import nodeFlags from './node-flags.json' with { type: 'json' };
 
 export interface ControlPlaneOptions {
   /** Arguments after the script: `serve --config …`. */
@@ -26,12 +29,6 @@ export class ControlPlaneStartError extends Error {
     this.name = 'ControlPlaneStartError';
   }
 }
-
-/**
- * A request leaves much garbage that dies young: with more room for it, collections are rarer and copy less, and one thread
- * does them without taking a core from Envoy.
- */
-const NODE_FLAGS = ['--max-semi-space-size=32', '--no-parallel-scavenge'];
 
 /**
  * Keeps one control plane running. While it is down Envoy goes on serving over the last known nodes, so a crash costs
@@ -95,7 +92,7 @@ export class ControlPlaneProcess {
   #runOnce(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     const { script, args, stateDir, onMessage } = this.#options;
     // A process group of its own: Ctrl-C in a terminal reaches the supervisor alone, which ends things in order.
-    const child = spawn(process.execPath, [...NODE_FLAGS, script, ...args], {
+    const child = spawn(process.execPath, [...nodeFlags, script, ...args], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       detached: true,
       // A restart reads what the last start has compiled: it is back in about two thirds of the time.

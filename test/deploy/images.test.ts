@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import * as z from 'zod';
 import { PINNED_ENVOY } from '../../src/envoy/bootstrap/version.ts';
+import nodeFlags from '../../src/supervisor/node-flags.json' with { type: 'json' };
 import { QUICK } from '../e2e/faults/arena.ts';
 import { startFleet } from '../sim/fleet.ts';
 import { plainEnvoy, realEnvoy } from '../support/envoy.ts';
@@ -49,6 +50,11 @@ describeReal(staticTool('hadolint'), 'Dockerfiles', (hadolint) => {
     const bases = ['node:24-slim', `envoyproxy/envoy:v${PINNED_ENVOY}`];
     for (const { base } of stages) expect(bases).toContain(base);
     expect(stages.at(-1)?.user).toBe('10001:10001');
+  });
+
+  it('the control plane gets the heap that it has under `up`', () => {
+    const { entrypoint } = last('control-plane.Dockerfile');
+    expect(entrypoint).toEqual(['node', ...nodeFlags, '/app/bin/warmpath.js']);
   });
 
   it.for(Object.entries(IMAGES))(
