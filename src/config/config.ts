@@ -9,9 +9,6 @@ export type StoreConfig = Readonly<
 >;
 /** `tlsCert` and `tlsKey` are absolute and belong together; `joinToken` is there wherever `listen` is. */
 export type AgentsConfig = Readonly<Omit<Settings['agents'], 'joinTokenFile'>>;
-/** Paths in it are absolute. */
-export type DiscoveryConfig = Readonly<Settings['discovery']>;
-
 /** `tlsCert` and `tlsKey` are absolute and belong together: they are there where `tls` is `files`. */
 export type ExtProcConfig = Readonly<Omit<Settings['extProc'], 'outcomes'>> & {
   readonly outcomes: OutcomeSource;
