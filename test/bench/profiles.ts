@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
+import nodeFlags from '../../src/supervisor/node-flags.json' with { type: 'json' };
 import { requireEnvoy } from '../support/envoy.ts';
 import { freePort } from '../support/free-port.ts';
 import { startWarmpath } from '../support/warmpath.ts';
@@ -217,7 +218,7 @@ async function startEpp(nodes: readonly Node[]): Promise<Contender> {
   const state = ['--state-dir', join(dir, `epp-${grpc}`), '--config', config, '--log-level', 'warn'];
   const picker = await start(
     process.execPath,
-    [MAIN, 'serve', '--profile', 'epp', ...places, ...state],
+    [...nodeFlags, MAIN, 'serve', '--profile', 'epp', ...places, ...state],
     grpc,
   );
   await ready(`http://127.0.0.1:${admin}/readyz`);

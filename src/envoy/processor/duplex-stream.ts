@@ -198,8 +198,10 @@ export class DuplexStream extends RequestStream {
     if (head === undefined) throw new Error('a decision came without a request');
     const routed = { step: 'request_headers', head, modes, body: changed } as const;
     this.#phase = 'sent';
-    this.#sendDecided(this.shared.replies.routed(decision, routed));
-    this.#sendBody(bytes, true, changed !== undefined);
+    this.call.together(() => {
+      this.#sendDecided(this.shared.replies.routed(decision, routed));
+      this.#sendBody(bytes, true, changed !== undefined);
+    });
   }
 
   /** The body that was held, and what came after it. */
