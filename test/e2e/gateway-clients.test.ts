@@ -221,4 +221,10 @@ describeReal(await realEnvoy(), 'clients of a gateway that asks `warmpath serve 
     client.write(`${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`);
     await client.waitFor(new RegExp(`^HTTP/1\\.1 ${want} `));
   });
+
+  // Last: of all of the above.
+  it('F26 make Envoy hear nothing that it did not ask for', async () => {
+    const stats = await envoy.admin('/stats?filter=spurious_msgs_received');
+    expect([...stats.matchAll(/: (\d+)$/gm)].map(([, count]) => count)).toEqual(['0', '0', '0', '0']);
+  });
 });
