@@ -29,7 +29,7 @@ export function parseCall(body: Buffer, endpoint: ModelEndpoint): Call {
   checkType(json, 'stream', 'boolean', endpoint);
   const prompt = json.prompt ?? json.messages ?? json.input;
   const options = isObject(json.options) ? json.options : {};
-  const model = typeof json.model === 'string' ? json.model : '';
+  const model = namedModel(json, endpoint);
   checkRequired(json, model, endpoint);
   return {
     model,
@@ -45,6 +45,12 @@ export function parseCall(body: Buffer, endpoint: ModelEndpoint): Call {
     includeUsage: isObject(json.stream_options) && json.stream_options.include_usage === true,
     wantsTools: Array.isArray(json.tools) && json.tools.length > 0,
   };
+}
+
+/** `ollama run` asks what a model is by its older field, and leaves the newer one empty. */
+function namedModel({ model, name }: Json, { work }: ModelEndpoint): string {
+  if (typeof model === 'string' && model !== '') return model;
+  return work.kind === 'show' && typeof name === 'string' ? name : '';
 }
 
 function decode(body: Buffer, { shape, goType }: ModelEndpoint): Json {

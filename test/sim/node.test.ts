@@ -73,6 +73,14 @@ describe('answers', () => {
     expect(answer.json()).toMatchObject({ eval_count: 5, done_reason: 'stop' });
   });
 
+  it('tell what a model is by the older field too, as `ollama run` asks', async () => {
+    const node = await start();
+    const show = (body: object) => post(`${node.url}/api/show`, body);
+    const asked = await show({ model: '', name: 'alpha' });
+    expect([asked.status, asked.text]).toEqual([200, (await show({ model: 'alpha' })).text]);
+    expect((await show({ model: '', name: '' })).status).toBe(400);
+  });
+
   it('come faster by the time scale', async () => {
     const node = await start({ tokensPerSecond: 2, loadBytesPerSecond: 1e7, timeScale: 100 });
     const answer = await post(`${node.url}/api/generate`, generate('alpha', 20));
