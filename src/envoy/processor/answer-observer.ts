@@ -1,5 +1,6 @@
 import type { ExtProcProblem } from '../../app/ext-proc-profile.ts';
 import type { Log } from '../../app/log.ts';
+import { NO_USAGE } from '../../app/no-usage.ts';
 import type { Clock } from '../../app/ports.ts';
 import type { AnswerRecorder, Outcome, OutcomeEnd, RouteDecision } from '../../app/types.ts';
 import { outcomeEnd } from '../accesslog/outcome-end.ts';
@@ -10,7 +11,7 @@ import type {
 } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { type AnswerHead, readAnswerHead } from './answer-head.ts';
 import { AnswerTail } from './answer-tail.ts';
-import { endsWell, NO_USAGE, usageIn } from './answer-usage.ts';
+import { endsWell, usageIn } from './answer-usage.ts';
 import type { AnswerWatch, WatchAnswer } from './answer-watch.ts';
 import type { StreamModes } from './modes.ts';
 import type { RequestHead } from './request-head.ts';

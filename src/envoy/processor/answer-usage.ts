@@ -27,16 +27,6 @@ const LAST_EVENTS = [
   '"output_tokens_details"',
 ];
 
-export const NO_USAGE: Usage = {
-  promptTokens: undefined,
-  completionTokens: undefined,
-  totalMs: undefined,
-  loadMs: undefined,
-  promptEvalMs: undefined,
-  evalMs: undefined,
-  sawError: false,
-};
-
 /** By its content type; undefined: nothing in it is ours to read. */
 export function answerKind(contentType: string): AnswerKind | undefined {
   if (contentType.includes('application/x-ndjson')) return 'lines';

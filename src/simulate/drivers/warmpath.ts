@@ -1,3 +1,4 @@
+import { NO_USAGE } from '../../app/no-usage.ts';
 import type { Outcome, OutcomeEnd, PlacedRequest, RouteDecision, Usage } from '../../app/types.ts';
 import type { NodeId } from '../../fleet/types.ts';
 import {
@@ -182,16 +183,6 @@ export class WarmpathDriver implements SimDriver {
     };
   }
 }
-
-const NO_USAGE: Usage = {
-  promptTokens: undefined,
-  completionTokens: undefined,
-  totalMs: undefined,
-  loadMs: undefined,
-  promptEvalMs: undefined,
-  evalMs: undefined,
-  sawError: false,
-};
 
 /** Ollama's own API tells all durations, the others tokens alone, embeddings no answer. */
 function usageOf({ request }: SimRequest, attempt: SimAttempt): Usage {

@@ -234,6 +234,15 @@ function address(port: number): object {
 }
 
 const UNTYPED_LB = { untyped: [LB] };
+/** What the Endpoint Picker Protocol asks for. */
+const DUPLEX = {
+  request_header_mode: 'SEND',
+  response_header_mode: 'SEND',
+  request_body_mode: 'FULL_DUPLEX_STREAMED',
+  response_body_mode: 'FULL_DUPLEX_STREAMED',
+  request_trailer_mode: 'SEND',
+  response_trailer_mode: 'SEND',
+};
 
 /** The filters as each gateway writes them. */
 export const FILTERS = {
@@ -241,28 +250,14 @@ export const FILTERS = {
   istio: {
     failure_mode_allow: true,
     message_timeout: '1000s',
-    processing_mode: {
-      request_header_mode: 'SEND',
-      response_header_mode: 'SEND',
-      request_body_mode: 'FULL_DUPLEX_STREAMED',
-      response_body_mode: 'FULL_DUPLEX_STREAMED',
-      request_trailer_mode: 'SEND',
-      response_trailer_mode: 'SEND',
-    },
+    processing_mode: DUPLEX,
     metadata_options: { forwarding_namespaces: UNTYPED_LB, receiving_namespaces: UNTYPED_LB },
   },
   /** Envoy AI Gateway. */
   aiGateway: {
     failure_mode_allow: false,
     message_timeout: '300s',
-    processing_mode: {
-      request_header_mode: 'SEND',
-      response_header_mode: 'SEND',
-      request_body_mode: 'FULL_DUPLEX_STREAMED',
-      response_body_mode: 'FULL_DUPLEX_STREAMED',
-      request_trailer_mode: 'SEND',
-      response_trailer_mode: 'SEND',
-    },
+    processing_mode: DUPLEX,
   },
   /** Envoy Gateway with `processingMode.request.body: Buffered` and `allowModeOverride`. */
   envoyGateway: {

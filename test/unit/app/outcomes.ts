@@ -1,19 +1,10 @@
-import type { Outcome, Usage } from '../../../src/app/types.ts';
+import { NO_USAGE } from '../../../src/app/no-usage.ts';
+import type { Outcome } from '../../../src/app/types.ts';
 
 /** Address of the node with that number. */
 export function address(index: number): string {
   return `10.0.0.${index}:11434`;
 }
-
-export const NO_USAGE: Usage = {
-  promptTokens: undefined,
-  completionTokens: undefined,
-  totalMs: undefined,
-  loadMs: undefined,
-  promptEvalMs: undefined,
-  evalMs: undefined,
-  sawError: false,
-};
 
 /** A complete answer of 200 from the first node, unless told otherwise. */
 export function anOutcome(fields: Partial<Outcome> = {}): Outcome {

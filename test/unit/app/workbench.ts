@@ -1,5 +1,6 @@
 import { DecisionLog } from '../../../src/app/decision-log.ts';
 import { Fleet } from '../../../src/app/fleet.ts';
+import { NO_USAGE } from '../../../src/app/no-usage.ts';
 import { PromptNotes } from '../../../src/app/prompt-notes.ts';
 import { OutcomeLog } from '../../../src/app/record-outcome.ts';
 import { Router, type RouterDependencies } from '../../../src/app/routing/router.ts';
@@ -18,7 +19,7 @@ import { MemoryLog } from '../../support/memory-log.ts';
 import { RecordingTelemetry } from '../../support/recording-telemetry.ts';
 import { onDisk, spec } from '../fleet/builders.ts';
 import { MODEL, noChance } from '../routing/builders.ts';
-import { address, anOutcome, NO_USAGE } from './outcomes.ts';
+import { address, anOutcome } from './outcomes.ts';
 
 export { address };
 
