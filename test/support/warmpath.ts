@@ -142,6 +142,14 @@ export class RunningWarmpath {
     this.#cleanUp();
   }
 
+  /** A second faster than `stop`: for those that do not test how it ends. */
+  async end(): Promise<void> {
+    this.kill();
+    await this.#process.exited;
+    globalThis.process.off('exit', this.#atExit);
+    this.#cleanUp();
+  }
+
   /** SIGKILL to all of it, the supervisor first, so that it restarts nothing. */
   kill(): void {
     this.#process.kill('SIGKILL');

@@ -117,7 +117,7 @@ export class Arena {
   }
 
   async close(): Promise<void> {
-    await this.warmpath.stop();
+    await this.warmpath.end();
     await this.fleet.close();
   }
 
