@@ -4,18 +4,9 @@ import { realEnvoy } from '../support/envoy.ts';
 import { figure } from '../support/figures.ts';
 import { post } from '../support/http-client.ts';
 import { describeReal } from '../support/require-real.ts';
-import { pause, waitFor } from '../support/wait-for.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { ask, closeArenas, GENERATE, MODEL, QUICK, startArena } from './faults/arena.ts';
-import {
-  described,
-  failures,
-  generateBody,
-  isWhole,
-  Load,
-  maxAttempts,
-  type Sample,
-  sample,
-} from './faults/load.ts';
+import { failures, generateBody, isWhole, maxAttempts, type Sample, sample } from './faults/load.ts';
 import { rssMib } from './faults/processes.ts';
 
 const KIB = 1024;
@@ -139,28 +130,6 @@ describeReal(await realEnvoy(), 'nodes that answer badly', () => {
     for (const { name } of arena.fleet.nodes) expect((await arena.node(name)).status).toBe('ready');
     await arena.settled();
     await arena.expectLedgersAgree([...samples, ...refused]);
-  });
-
-  it('F57: a request that kills nodes kills no more than it may try', async () => {
-    const arena = await startArena({ count: 6 });
-    const fault: Fault = { kind: 'query_of_death', word: 'xyzzy', downMs: 1_500 };
-    for (const node of arena.fleet.nodes) await node.setFault(fault);
-    await arena.countFromHere();
-    const load = new Load(arena.url, { perSecond: 20, body: () => generateBody(MODEL, KIB) });
-    const killer = await arena.generate({ prompt: 'xyzzy' });
-    await pause(1_000);
-    const samples = await load.stop();
-    expect([502, 503]).toContain(killer.status);
-    expect(killer.json()).toEqual({ error: expect.any(String) });
-    // A bystander that ran on a dying node died with it.
-    const deaths = arena.fleet.inference.filter((each) => each.aborted && each.status === 0);
-    expect(new Set(deaths.map(({ node }) => node)).size).toBeLessThanOrEqual(3);
-    expect(killer.headers['x-warmpath-attempts'] ?? '3').toBe('3');
-    // Bystanders lose at most what had begun on the dying nodes.
-    expect(samples.filter((each) => !isWhole(each) && each.answer?.status !== 200).map(described)).toEqual(
-      [],
-    );
-    await arena.settled();
   });
 
   it('F58: a busy node is passed over for a while, not given up; where all are busy, the client hears it', {

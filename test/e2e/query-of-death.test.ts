@@ -1,10 +1,12 @@
 import { afterEach, expect, it } from 'vitest';
 import { explanationSchema } from '../../src/api/explain-schema.ts';
+import type { Fault } from '../../src/demo/faults.ts';
 import { realEnvoy } from '../support/envoy.ts';
 import { post, send } from '../support/http-client.ts';
 import { describeReal } from '../support/require-real.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { pause, waitFor } from '../support/wait-for.ts';
 import { type Arena, closeArenas, MODEL, startArena } from './faults/arena.ts';
+import { described, generateBody, isWhole, Load } from './faults/load.ts';
 
 const WORD = 'xyzzy';
 const GENERATE = '/api/generate';
@@ -89,5 +91,27 @@ describeReal(await realEnvoy(), 'a request that kills the node that runs it', ()
     await Promise.all(running);
     expect((await arena.warmpath.status()).guard).toEqual({ refusals: 0, refusedBodies: 0 });
     expect((await post(arena.url + GENERATE, { ...slow, options: { num_predict: 4 } })).status).toBe(200);
+  });
+
+  it('F57: kills no more nodes than it may try where they are new, and bystanders are served', async () => {
+    const arena = await startArena({ count: 6 });
+    const fault: Fault = { kind: 'query_of_death', word: WORD, downMs: 1_500 };
+    for (const node of arena.fleet.nodes) await node.setFault(fault);
+    await arena.countFromHere();
+    const load = new Load(arena.url, { perSecond: 20, body: () => generateBody(MODEL, 1_024) });
+    const killer = await arena.generate({ prompt: WORD });
+    await pause(1_000);
+    const samples = await load.stop();
+    expect([502, 503]).toContain(killer.status);
+    expect(killer.json()).toEqual({ error: expect.any(String) });
+    // A bystander that ran on a dying node died with it.
+    const deaths = arena.fleet.inference.filter((each) => each.aborted && each.status === 0);
+    expect(new Set(deaths.map(({ node }) => node)).size).toBeLessThanOrEqual(3);
+    expect(killer.headers['x-warmpath-attempts'] ?? '3').toBe('3');
+    // Bystanders lose at most what had begun on the dying nodes.
+    expect(samples.filter((each) => !isWhole(each) && each.answer?.status !== 200).map(described)).toEqual(
+      [],
+    );
+    await arena.settled();
   });
 });

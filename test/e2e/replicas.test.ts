@@ -1,87 +1,15 @@
 import { afterEach, expect, it } from 'vitest';
-import type { RecordedRequest } from '../../src/demo/request-log.ts';
-import { type SimulatedFleet, startFleet } from '../sim/fleet.ts';
 import { realEnvoy } from '../support/envoy.ts';
-import { figure, quantile } from '../support/figures.ts';
-import { type RealRedis, redisServer, startRedis } from '../support/redis.ts';
-import { type Replicas, type ReplicasOptions, startReplicas } from '../support/replicas.ts';
+import { figure } from '../support/figures.ts';
+import { redisServer } from '../support/redis.ts';
+import type { Replicas } from '../support/replicas.ts';
 import { describeReal } from '../support/require-real.ts';
 import { pause, waitFor } from '../support/wait-for.ts';
-import { BRISK, GENERATE, MODEL, QUICK } from './faults/arena.ts';
-import { failures, generateBody, Load, type Sample, sample } from './faults/load.ts';
+import { GENERATE, MODEL } from './faults/arena.ts';
+import { failures, generateBody, sample } from './faults/load.ts';
+import { closeSetups, load, type Setup, setUp, summary, unrouted } from './replicas/setup.ts';
 
-interface Setup {
-  readonly fleet: SimulatedFleet;
-  readonly redis: RealRedis;
-  readonly set: Replicas;
-}
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function setUp({
-  isRedisUp = true,
-  slots = 64,
-  ...options
-}: Partial<ReplicasOptions> & {
-  readonly isRedisUp?: boolean;
-  readonly slots?: number;
-} = {}): Promise<Setup> {
-  const fleet = await startFleet(4, { ...QUICK, slots });
-  cleanups.push(() => fleet.close());
-  await Promise.all(fleet.nodes.map((node) => node.load(MODEL)));
-  const redis = await startRedis(redisServer.path ?? '');
-  cleanups.push(() => redis.stop());
-  if (!isRedisUp) await redis.crash();
-  const set = await startReplicas({
-    nodes: fleet.specs.map((spec) => ({ ...spec, slots })),
-    redis: redis.url,
-    config: BRISK,
-    ...options,
-  });
-  cleanups.push(() => set.close());
-  return { fleet, redis, set };
-}
-
-/** A steady load through one Envoy; each request runs for about `tokens` / 400 s. */
-function load(url: string, perSecond = 40, tokens = 40): Load {
-  const body = generateBody(MODEL, 1_024, { tokens });
-  return new Load(url, { perSecond, path: GENERATE, body: () => body });
-}
-
-function summary(samples: readonly Sample[]): Record<string, number> {
-  const waits = samples.map((each) => each.answer?.firstByteMs ?? Number.POSITIVE_INFINITY);
-  return {
-    requests: samples.length,
-    failed: failures(samples).length,
-    unrouted: unrouted(samples).length,
-    firstByteP50Ms: quantile(waits, 0.5),
-    firstByteP99Ms: quantile(waits, 0.99),
-  };
-}
-
-/** When requests went unrouted, ms after the first was sent. */
-function unrouted(samples: readonly Sample[]): number[] {
-  const from = samples[0]?.sentAt ?? 0;
-  return samples.filter((each) => !each.routed).map(({ sentAt }) => Math.round(sentAt - from));
-}
-
-/** How many of these requests a node ran at the same time at most. */
-function mostAtOnce(requests: readonly RecordedRequest[]): number {
-  const changes = requests.flatMap(({ startedAt, endedAt = Number.POSITIVE_INFINITY }) => [
-    { at: startedAt, by: 1 },
-    { at: endedAt, by: -1 },
-  ]);
-  let running = 0;
-  let most = 0;
-  for (const { by } of changes.sort((a, b) => a.at - b.at || a.by - b.by)) {
-    running += by;
-    most = Math.max(most, running);
-  }
-  return most;
-}
+afterEach(closeSetups);
 
 /** Requests that run through either Envoy now, as both replicas count them. */
 async function expectSameInflight({ set, fleet }: Setup, perEnvoy: number): Promise<void> {
@@ -129,31 +57,6 @@ describeReal(await realEnvoy(), 'two control planes that share a Redis', () => {
   describeReal(redisServer, 'behind real Envoys', () => {
     it('see the same requests in flight, whichever Envoy they come through and whichever replica routed them', async () => {
       await expectSameInflight(await setUp({ envoys: 2 }), 12);
-    });
-
-    it('F18: do not both fill the same free slot, but for the moment that news takes', async () => {
-      const slots = 4;
-      const { set, fleet } = await setUp({ envoys: 2, slots });
-      fleet.clearRequests();
-      // Twelve clients, six at each Envoy, on sixteen slots.
-      const clients = set.envoys.flatMap(({ url }) => Array.from({ length: 6 }, () => url));
-      const body = generateBody(MODEL, 1_024, { tokens: 40 });
-      const until = performance.now() + 6_000;
-      const samples: Sample[] = [];
-      await Promise.all(
-        clients.map(async (url, client) => {
-          while (performance.now() < until) samples.push(await sample(url + GENERATE, client, body));
-        }),
-      );
-      expect(failures(samples)).toEqual([]);
-      const most = fleet.nodes.map((node) => mostAtOnce(node.inferenceRequests));
-      figure('F18 two Envoys with a control plane each, 12 clients on 4 nodes of 4 slots', {
-        ...summary(samples),
-        mostOnOneNode: Math.max(...most),
-      });
-      // The goal is two more than its slots; this machine also runs the nodes and the clients.
-      expect(Math.max(...most)).toBeLessThanOrEqual(slots + 3);
-      await set.waitUntilIdle();
     });
 
     it('poll each node once between them, and hand over to one that joins later', async () => {
