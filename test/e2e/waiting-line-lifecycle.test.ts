@@ -34,8 +34,13 @@ async function busyArena(config: Record<string, unknown> = {}) {
   return { arena, release: () => occupant.reset() };
 }
 
-function crowd(arena: Arena, count: number, headers: Record<string, string> = {}): Promise<Answer>[] {
-  const body = { model: MODEL, prompt: 'hello', options: { num_predict: 2 } };
+function crowd(
+  arena: Arena,
+  count: number,
+  headers: Record<string, string> = {},
+  tokens = 2,
+): Promise<Answer>[] {
+  const body = { model: MODEL, prompt: 'hello', options: { num_predict: tokens } };
   return Array.from({ length: count }, () => post(arena.url + GENERATE, body, { headers }));
 }
 
@@ -145,7 +150,8 @@ describeReal(await realEnvoy(), 'while requests wait', () => {
 
   it('a node that joins takes as many as it has slots, at once', async () => {
     const { arena, release } = await busyArena();
-    const waiting = crowd(arena, 30);
+    // Not so short that a node is given a few more.
+    const waiting = crowd(arena, 30, {}, 60);
     await untilWaiting(arena, 30);
     const nodes = arena.fleet.specs.map((spec) => ({ ...spec, slots: 1 }));
     const other = await startArena({ count: 1, slots: 4, common: { slots: 4 } });

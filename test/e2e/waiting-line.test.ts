@@ -142,32 +142,32 @@ describeReal(await realEnvoy(), 'the waiting line', () => {
     expect(names.filter((name) => /warmpath-(class|deadline|other)|external-address/.test(name))).toEqual([]);
   });
 
-  it.each([
-    {
-      path: '/v1/chat/completions',
-      status: 429,
-      error: { error: { type: 'rate_limit_error', code: 'no_slot_in_time' } },
-    },
-    { path: '/v1/messages', status: 429, error: { type: 'error', error: { type: 'rate_limit_error' } } },
-    {
-      path: '/api/chat',
-      status: 503,
-      error: { error: expect.stringContaining('server busy, please try again') },
-    },
-  ])(
-    'refuses on $path with $status who waited for too long, in that API’s words',
-    async ({ path, status, error }) => {
-      const { arena } = await busyArena();
+  it('refuses who waited for too long in the words of each API', async () => {
+    const { arena } = await busyArena();
+    const refusals = [
+      {
+        path: '/v1/chat/completions',
+        status: 429,
+        error: { error: { type: 'rate_limit_error', code: 'no_slot_in_time' } },
+      },
+      { path: '/v1/messages', status: 429, error: { type: 'error', error: { type: 'rate_limit_error' } } },
+      {
+        path: '/api/chat',
+        status: 503,
+        error: { error: expect.stringContaining('server busy, please try again') },
+      },
+    ];
+    for (const { path, status, error } of refusals) {
       const body = { model: MODEL, max_tokens: 5, messages: [{ role: 'user', content: 'hello' }] };
       const answer = await post(arena.url + path, body, { headers: { 'x-warmpath-deadline': '300ms' } });
-      expect(answer.status).toBe(status);
-      expect(answer.json()).toMatchObject(error);
+      expect(answer.status, path).toBe(status);
+      expect(answer.json(), path).toMatchObject(error);
       const retryAfter = Number(answer.headers['retry-after']);
-      expect(Number.isInteger(retryAfter) && retryAfter >= 1 && retryAfter <= 600).toBe(true);
-      expect(answer.totalMs).toBeGreaterThan(250);
-      expect(arena.fleet.inference).toEqual([]);
-    },
-  );
+      expect(Number.isInteger(retryAfter) && retryAfter >= 1 && retryAfter <= 600, path).toBe(true);
+      expect(answer.totalMs, path).toBeGreaterThan(250);
+    }
+    expect(arena.fleet.inference).toEqual([]);
+  });
 
   it('refuses at once where the line is full', async () => {
     const { arena, release } = await busyArena({ waiting: { maxRequests: 2 } });
@@ -187,15 +187,5 @@ describeReal(await realEnvoy(), 'the waiting line', () => {
     await waitFor('the node to be asked', () => arena.fleet.inference.length === 1);
     release();
     expect((await waiting).status).toBe(200);
-  });
-
-  it('F20: a control plane that dies while requests wait lets them go on to the nodes', async () => {
-    const { arena, release } = await busyArena();
-    const waiting = Array.from({ length: 5 }, () => generate(arena));
-    await untilStreams(arena, 6);
-    process.kill(arena.warmpath.pids.controlPlane, 'SIGKILL');
-    await waitFor('the node to be asked', () => arena.fleet.inference.length === 5);
-    release();
-    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
   });
 });
