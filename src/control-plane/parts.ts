@@ -198,6 +198,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
   const extProc = new ExtProcReport({ profile, clock, alarms, telemetry: metrics });
   const processor = createProcessor({
     config,
+    minEndpoints: () => live.config().extProc.minEndpoints,
     clock,
     log,
     router,

@@ -11,6 +11,8 @@ import { ProcessorService } from '../envoy/processor/service.ts';
 export interface ProcessorParts
   extends Pick<ProcessorDependencies, 'router' | 'reads' | 'telemetry' | 'clock' | 'log' | 'canRoute'> {
   readonly config: Config;
+  /** As the configuration is now, since it may be read anew. */
+  readonly minEndpoints: () => number;
   readonly report: ExtProcReport;
   /** Hears of outcomes where no access log tells of them. */
   readonly recorder: AnswerRecorder;
@@ -21,7 +23,7 @@ export interface ProcessorParts
 /** The ext_proc service as the configuration wants it, for our own Envoy or for other people's proxies. */
 export function createProcessor(parts: ProcessorParts): ProcessorService {
   const { config, clock, log, router, reads, telemetry, canRoute, callers, report, recorder, fleet } = parts;
-  const { profile, minEndpoints, outcomes, testSelection } = config.extProc;
+  const { profile, outcomes, testSelection } = config.extProc;
   const readsAnswers = outcomes === 'stream';
   const onProblem = (problem: ExtProcProblem): void => report.met(problem);
   return new ProcessorService(
@@ -36,7 +38,7 @@ export function createProcessor(parts: ProcessorParts): ProcessorService {
     },
     {
       profile,
-      minEndpoints,
+      minEndpoints: parts.minEndpoints,
       maxBodyBytes: config.limits.body,
       wantsResponseHeaders: readsAnswers,
       onProblem,

@@ -52,7 +52,7 @@ describeReal(await realEnvoy(), 'what a gateway’s stream tells of a request', 
     picker = new Picker({
       profile: 'epp',
       // Or a second try would leave a list of one.
-      minEndpoints: 2,
+      minEndpoints: () => 2,
       testNodes: () => [a.address, b.address],
       watchAnswer: (head, modes) =>
         watchAnswers({

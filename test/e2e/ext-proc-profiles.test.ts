@@ -38,7 +38,7 @@ describeReal(await realEnvoy(), 'gateways of others', (binary) => {
     dead = `127.0.0.1:${deadPort}`;
     // Breaks off as soon as the headers are there, while the body is still under way.
     rude = createServer((request) => request.socket.destroy()).listen(0, '127.0.0.1');
-    list = new Picker({ profile: 'epp', minEndpoints: RETRIES + 1 });
+    list = new Picker({ profile: 'epp', minEndpoints: () => RETRIES + 1 });
     single = new Picker({ profile: 'epp-single' });
     await Promise.all([list.start(), single.start()]);
     wire = new FaultProxy(`http://127.0.0.1:${list.port}`);

@@ -44,6 +44,7 @@ describeReal(await realEnvoy(), 'clients of a gateway that asks `warmpath serve 
   let serving: SpawnedProcess;
   let envoy: GatewayEnvoy;
   let admin: string;
+  let configure: (extProc: Record<string, unknown>) => void;
   const occupants: RawConnection[] = [];
 
   beforeAll(async () => {
@@ -56,20 +57,24 @@ describeReal(await realEnvoy(), 'clients of a gateway that asks `warmpath serve 
     await fleet.node('n1').load(MODEL);
     const [grpc, adminPort] = [await freePort(), await freePort()];
     admin = `http://127.0.0.1:${adminPort}`;
-    const config = {
-      grpc: `127.0.0.1:${grpc}`,
-      admin: `127.0.0.1:${adminPort}`,
-      stateDir: dir.path,
-      nodes: fleet.specs.map((spec) => ({ ...spec, slots: 1 })),
-      limits: { body: '1MiB' },
-      extProc: {
-        profile: 'epp',
-        testSelection: true,
-        objectives: { chat: 'interactive', 'over-night': 'batch' },
-      },
-    };
     const file = join(dir.path, 'warmpath.yaml');
-    writeFileSync(file, stringify(config));
+    configure = (extProc) => {
+      const config = {
+        grpc: `127.0.0.1:${grpc}`,
+        admin: `127.0.0.1:${adminPort}`,
+        stateDir: dir.path,
+        nodes: fleet.specs.map((spec) => ({ ...spec, slots: 1 })),
+        limits: { body: '1MiB' },
+        extProc: {
+          profile: 'epp',
+          testSelection: true,
+          objectives: { chat: 'interactive', 'over-night': 'batch' },
+          ...extProc,
+        },
+      };
+      writeFileSync(file, stringify(config));
+    };
+    configure({});
     const env = { WARMPATH_CONFIG: undefined, WARMPATH_NODES: undefined };
     serving = spawnProcess(process.execPath, [MAIN, 'serve', '--config', file], { env });
     const common = { service: grpc, retries: 1 };
@@ -220,6 +225,15 @@ describeReal(await realEnvoy(), 'clients of a gateway that asks `warmpath serve 
     client.write(rawRequest('POST', path, { headers }));
     client.write(`${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`);
     await client.waitFor(new RegExp(`^HTTP/1\\.1 ${want} `));
+  });
+
+  it('are tried as often as the configuration says, as soon as it does', async () => {
+    configure({ minEndpoints: 2 });
+    await waitFor('a longer list', async () => {
+      fleet.clearRequests();
+      await ask('buffered', 'again');
+      return /^([^,]+),\1$/.test(String(fleet.inference[0]?.headers['x-gateway-destination-endpoint']));
+    });
   });
 
   // Last: of all of the above.

@@ -18,11 +18,11 @@ import type { Step } from './state.ts';
 
 /** Answers as the Endpoint Picker Protocol has them, for gateways that others configure. */
 export class EppReplies extends Replies {
-  readonly #list: ListOptions;
+  readonly #options: () => ListOptions;
 
-  constructor(list: ListOptions) {
+  constructor(options: () => ListOptions) {
     super();
-    this.#list = list;
+    this.#options = options;
   }
 
   askBody(modes: StreamModes): ProcessingResponse {
@@ -40,7 +40,7 @@ export class EppReplies extends Replies {
 
   /** Header and metadata hold the same: some gateways read the one, some the other. */
   routed(decision: RouteDecision, { step, head, modes, body }: Routed): ProcessingResponse {
-    const list = destinationList(decision.addresses, this.#list);
+    const list = destinationList(decision.addresses, this.#options());
     const set_headers = [setHeader(METADATA.destination, list), setHeader(HEADER.decision, decision.id)];
     if (body !== undefined) set_headers.push(setHeader('content-length', String(body.length)));
     const response: CommonResponse = { header_mutation: { set_headers }, clear_route_cache: true };

@@ -18,8 +18,8 @@ import { Turns } from './turns.ts';
 export interface ProcessorOptions {
   /** Who asks, and so what the answers hold. Default: the Envoy that we configure. */
   readonly profile?: ProfileName;
-  /** Shortest list of endpoints for gateways that walk one; theirs is as long as their retries, and one. */
-  readonly minEndpoints?: number;
+  /** Shortest list of endpoints, now, for gateways that walk one; theirs is as long as their retries, and one. */
+  readonly minEndpoints?: () => number;
   /** Asks Envoy for response headers as well. Costs one more message; the access log tells the served node without. */
   readonly wantsResponseHeaders?: boolean;
   /** Request bodies that may be in this process at once, bytes. */
@@ -107,9 +107,9 @@ export class ProcessorService implements GrpcService {
 
 function repliesOf({
   profile = 'own',
-  minEndpoints = 1,
+  minEndpoints = () => 1,
   wantsResponseHeaders = false,
 }: ProcessorOptions): Replies {
   if (profile === 'own') return new OwnReplies({ wantsResponseHeaders });
-  return new EppReplies({ isSingle: profile === 'epp-single', minEndpoints });
+  return new EppReplies(() => ({ isSingle: profile === 'epp-single', minEndpoints: minEndpoints() }));
 }

@@ -99,7 +99,7 @@ describe('a gateway that buffers bodies', () => {
   });
 
   it('that takes one endpoint is told the best one only', async () => {
-    const { call, inbox } = await open({ profile: 'epp-single', minEndpoints: 3 });
+    const { call, inbox } = await open({ profile: 'epp-single', minEndpoints: () => 3 });
     call.write(first({ request_body_mode: BUFFERED }));
     await inbox.next();
     call.write(body(CHAT));
