@@ -8,11 +8,9 @@ const main = ['src/main.ts', 'dist/main.js'].map((path) => join(root, path)).fin
 if (main === undefined) throw new Error(`neither src/main.ts nor dist/main.js is in ${root}`);
 if (existsSync(join(root, 'package-lock.json'))) ensureDependencies({ withDev: false });
 const args = process.argv.slice(2);
-// The control plane wants a heap of its own shape; under `up` its supervisor sees to that.
-const flags = args[0] === 'serve' ? nodeFlags(dirname(main)) : [];
-const isRight = findNode() === process.execPath && flags.every((flag) => process.execArgv.includes(flag));
-if (isRight) await import(main);
-else runNode([...flags, main, ...args]);
+if (findNode() === process.execPath) await import(main);
+// The control plane wants a heap of its own shape. Under `up` its supervisor sees to that, in images their entry point.
+else runNode([...(args[0] === 'serve' ? nodeFlags(dirname(main)) : []), main, ...args]);
 
 function nodeFlags(folder) {
   return JSON.parse(readFileSync(join(folder, 'supervisor', 'node-flags.json'), 'utf8'));
