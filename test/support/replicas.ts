@@ -220,18 +220,11 @@ export async function startReplicas(options: ReplicasOptions): Promise<Replicas>
   const envoys: ReplicasEnvoy[] = [];
   const made = new Replicas(replicas, envoys, dirs);
   try {
-    await Promise.all(replicas.map((replica) => replica.start()));
-    for (let index = 0; index < envoyCount; index += 1) {
-      const path = dirs[index]?.path ?? '';
-      const bootstrap = join(path, 'external-envoy.yaml');
-      const printed = spawnProcess(process.execPath, [
-        MAIN,
-        'envoy-config',
-        '--config',
-        join(path, 'warmpath.yaml'),
-      ]);
-      await printed.exited;
-      writeFileSync(bootstrap, printed.output);
+    const [bootstraps] = await Promise.all([
+      Promise.all(dirs.slice(0, envoyCount).map(({ path }) => writeBootstrap(path))),
+      ...replicas.map((replica) => replica.start()),
+    ]);
+    for (const [index, bootstrap] of bootstraps.entries()) {
       const args = ['-c', bootstrap, '--concurrency', '1', '--use-dynamic-base-id', '-l', 'error'];
       envoys.push(new ReplicasEnvoy(`http://127.0.0.1:${ports[index]}`, () => spawnProcess(envoyPath, args)));
     }
@@ -253,4 +246,14 @@ export async function startReplicas(options: ReplicasOptions): Promise<Replicas>
     await made.close();
     throw error;
   }
+}
+
+/** What `envoy-config` prints for the replica whose configuration lies there, as a file. */
+async function writeBootstrap(dir: string): Promise<string> {
+  const file = join(dir, 'external-envoy.yaml');
+  const config = join(dir, 'warmpath.yaml');
+  const printed = spawnProcess(process.execPath, [MAIN, 'envoy-config', '--config', config]);
+  await printed.exited;
+  writeFileSync(file, printed.output);
+  return file;
 }
