@@ -141,7 +141,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     maxMessageBytes: limits.bodyBytes + MESSAGE_SLACK_BYTES,
     tls: pair,
     anyAuthority: options.anyAuthority,
-    strangers: new Strangers(grpcAddress(bind), clock, log),
+    strangers: new Strangers(grpcAddress(bind), pair === undefined ? 'plaintext' : 'tls', clock, log),
   });
   const healthBind = options.health;
   let ofHealth: Listening | undefined;
@@ -152,7 +152,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
         ...common,
         maxMessageBytes: MAX_HEALTH_BYTES,
         tls: undefined,
-        strangers: new Strangers(grpcAddress(healthBind), clock, log),
+        strangers: new Strangers(grpcAddress(healthBind), 'plaintext health', clock, log),
       }));
   } catch (error) {
     void main.listener.close();

@@ -249,7 +249,7 @@ describe('what lies unread', () => {
         clock,
         unread,
         maxMessageBytes: 1024,
-        strangers: new Strangers('here', clock, log),
+        strangers: new Strangers('here', 'plaintext', clock, log),
         onDefect: (error) => log.error({ err: error }, 'defect'),
       },
     );

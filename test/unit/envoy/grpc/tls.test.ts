@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { credentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { GrpcBind } from '../../../../src/envoy/grpc/bind.ts';
 import { HealthService } from '../../../../src/envoy/grpc/health.ts';
 import { Http2Listener } from '../../../../src/envoy/grpc/http2-listener.ts';
 import { SelfSigned } from '../../../../src/envoy/grpc/self-signed.ts';
@@ -15,6 +16,7 @@ import { Strangers } from '../../../../src/envoy/grpc/strangers.ts';
 import { TlsFiles } from '../../../../src/envoy/grpc/tls-source.ts';
 import { UnreadBudget } from '../../../../src/envoy/grpc/unread-budget.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { freePort } from '../../../support/free-port.ts';
 import { MemoryLog, until } from './harness.ts';
 import { HealthClient } from './health-client.ts';
 import { FRAME, frame, PREFACE, RawPeer } from './raw-peer.ts';
@@ -61,13 +63,14 @@ interface Started {
   readonly log: MemoryLog;
 }
 
-async function start(tls: GrpcTls): Promise<Started> {
+async function start(tls: GrpcTls, health?: GrpcBind): Promise<Started> {
   const [clock, log] = [new FakeClock({ date: new Date() }), new MemoryLog()];
   const server = await startGrpcServer({
     bind: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     limits: { bodyBytes: 1024 * 1024 },
     services: [],
     tls,
+    health,
     clock,
     log,
   });
@@ -191,7 +194,7 @@ it('S24: handshakes that never end make way for others', async () => {
   const listener = new Http2Listener(methodsOf([new HealthService()]), {
     tls: pair,
     clock,
-    strangers: new Strangers('here', clock, log),
+    strangers: new Strangers('here', 'tls', clock, log),
     unread: new UnreadBudget(1024 * 1024),
     maxMessageBytes: 1024,
     onDefect: (error) => log.error({ err: error }, 'defect'),
@@ -240,6 +243,26 @@ describe('who speaks otherwise', () => {
     await peer.closed;
     await until(() => log.messages('warn').length === 1);
     expect(log.messages('warn')[0]).toMatch(/if that is TLS, set extProc\.tls/);
+  });
+
+  it('no HTTP/2 within TLS is told of, and not as a lack of TLS', async () => {
+    const { port, log } = await start(files('one'));
+    const peer = await RawPeer.openTls(port, H2);
+    open.push(peer);
+    await peer.write(Buffer.from('GET / HTTP/1.1\r\nhost: x\r\n\r\n'));
+    await peer.closed;
+    await until(() => log.messages('warn').length === 1);
+    expect(log.messages('warn')[0]).toMatch(/something else than HTTP\/2 within TLS/);
+  });
+
+  it('TLS to the port of health, which has none, is told to be turned off there', async () => {
+    const health = await freePort();
+    const { log } = await start(files('one'), { kind: 'tcp', host: '127.0.0.1', port: health });
+    const peer = await RawPeer.openTls(health, H2);
+    open.push(peer);
+    await peer.closed;
+    await until(() => log.messages('warn').length === 1);
+    expect(log.messages('warn')[0]).toMatch(/address of gRPC health; if that is TLS, turn it off/);
   });
 
   it('TLS without HTTP/2 is told of', async () => {
