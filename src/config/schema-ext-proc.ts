@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { PROFILE_NAMES } from '../app/ext-proc-profile.ts';
 import { REQUEST_CLASSES } from '../waiting/types.ts';
 import { hostPort } from './host-port.ts';
-import { flag, oneOf, text, whole } from './schema-values.ts';
+import { flag, oneOf, oneOfOrOff, text, whole } from './schema-values.ts';
 
 /** Settings of the ext_proc service: for whom it answers, and how those reach it. */
 
@@ -14,7 +14,7 @@ export const extProcKeys = {
   profile: oneOf(PROFILE_NAMES).prefault('own'),
   /** Endpoints in an answer at least, where there are as many nodes: a gateway's own number of retries and one. */
   minEndpoints: whole(1, 20).prefault(1),
-  tls: oneOf(['off', 'self-signed', 'files']).prefault('off'),
+  tls: oneOfOrOff(['off', 'self-signed', 'files']).prefault('off'),
   tlsCert: text('a path').optional(),
   tlsKey: text('a path').optional(),
   /** gRPC health without TLS on a port of its own. */

@@ -4,7 +4,7 @@ import { isCloudModel, modelKey } from '../request/model-name.ts';
 import { SHADOW_POLICIES } from '../routing/rivals/names.ts';
 import { REQUEST_CLASSES } from '../waiting/types.ts';
 import { duration } from './duration.ts';
-import { flag, guardToken, name, oneOf, text, whole } from './schema-values.ts';
+import { flag, guardToken, name, oneOf, oneOfOrOff, text, whole } from './schema-values.ts';
 import { size } from './size.ts';
 
 /** Settings of what becomes of a request: where it goes, how it waits, what is changed in it. */
@@ -45,7 +45,7 @@ export const waitingKeys = {
 };
 export const rewriteKeys = {
   /** `pin`: a context that fits into the one in memory is set to that, and a larger one goes to the next of `numCtxBuckets`. */
-  numCtx: oneOf(['pin', 'off']).prefault('pin'),
+  numCtx: oneOfOrOff(['pin', 'off']).prefault('pin'),
   numCtxBuckets: z
     .array(whole(1, 2 ** 30), 'expected a list of contexts, in tokens')
     .max(32, 'has more than 32 entries')

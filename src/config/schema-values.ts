@@ -36,3 +36,8 @@ export function oneOf<const Words extends readonly [string, ...string[]]>(words:
     error: (issue) => `expected one of ${words.join(', ')}, got ${shown(issue.input)}`,
   });
 }
+
+/** The same where `off` is among them: some YAML tools, Helm's for one, write false for it. */
+export function oneOfOrOff<const Words extends readonly [string, ...string[]]>(words: Words) {
+  return z.preprocess((value) => (value === false ? 'off' : value), oneOf(words));
+}

@@ -125,6 +125,16 @@ describeReal(staticTool('helm'), 'Helm chart: what may be read and who may come 
     });
   });
 
+  it('serves a picker without TLS where the values say off, which Helm reads as false', () => {
+    for (const tls of ['off', false]) {
+      const rendered = render({ mode: 'epp', endpointPicker: { tls } });
+      expect(parse(rendered.config).extProc.tls).toBe('off');
+      expect(rendered.object('Service warmpath')).toMatchObject({
+        spec: { ports: [{ name: 'grpc', appProtocol: 'kubernetes.io/h2c' }, { name: 'grpc-health' }] },
+      });
+    }
+  });
+
   it('lets clients come to the clients’ port, pods to the metrics, and only Warmpath to Redis', () => {
     const rendered = render(VALUES.redis);
     const pods = { 'app.kubernetes.io/name': 'warmpath', 'app.kubernetes.io/component': 'control-plane' };

@@ -50,6 +50,12 @@ describe('the ext_proc section', () => {
     },
   );
 
+  it('takes off for what it is where a YAML tool has written false', async () => {
+    const { config } = await load('extProc: { profile: epp, tls: false }\nrewrites: { numCtx: false }');
+    expect([config.extProc.tls, config.rewrites.numCtx]).toEqual(['off', 'off']);
+    await expect(load('extProc: { profile: false }')).rejects.toThrow(/expected one of own, epp/);
+  });
+
   it('says where gRPC listens and who tells outcomes, where it is asked to', async () => {
     const { config } = await load('grpc: 0.0.0.0:9999\nextProc: { profile: epp, outcomes: access-log }');
     expect(config.grpc).toMatchObject({ host: '0.0.0.0', port: 9_999 });

@@ -1,3 +1,8 @@
+{{/* "off" without quotes is false in Helm's YAML. */}}
+{{- define "warmpath.pickerTls" -}}
+{{- .Values.endpointPicker.tls | default "off" -}}
+{{- end -}}
+
 {{/* Sources of nodes, each with its namespace. */}}
 {{- define "warmpath.sources" -}}
 {{- $sources := list -}}
@@ -39,7 +44,7 @@
 {{- $secrets = concat $secrets (list (dict "name" . "key" "tls.crt" "path" "agents.crt") (dict "name" . "key" "tls.key" "path" "agents.key")) -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq .Values.mode "epp") (eq .Values.endpointPicker.tls "files") -}}
+{{- if and (eq .Values.mode "epp") (eq (include "warmpath.pickerTls" .) "files") -}}
 {{- $name := required "endpointPicker.tls: files needs endpointPicker.tlsSecret, a Secret of type kubernetes.io/tls" .Values.endpointPicker.tlsSecret -}}
 {{- $secrets = concat $secrets (list (dict "name" $name "key" "tls.crt" "path" "picker.crt") (dict "name" $name "key" "tls.key" "path" "picker.key")) -}}
 {{- end -}}
@@ -104,9 +109,9 @@
 
 {{- if eq $values.mode "epp" -}}
 {{- $picker := $values.endpointPicker -}}
-{{- $extProc := dict "profile" $picker.profile "tls" $picker.tls "minEndpoints" $picker.minEndpoints "outcomes" $picker.outcomes "health" (printf "%s:%v" $values.bindAddress $values.ports.health) -}}
+{{- $extProc := dict "profile" $picker.profile "tls" (include "warmpath.pickerTls" .) "minEndpoints" $picker.minEndpoints "outcomes" $picker.outcomes "health" (printf "%s:%v" $values.bindAddress $values.ports.health) -}}
 {{- if $picker.objectives -}}{{- $_ := set $extProc "objectives" $picker.objectives -}}{{- end -}}
-{{- if eq $picker.tls "files" -}}
+{{- if eq (include "warmpath.pickerTls" .) "files" -}}
 {{- $extProc = merge $extProc (dict "tlsCert" (printf "%s/picker.crt" $secrets) "tlsKey" (printf "%s/picker.key" $secrets)) -}}
 {{- end -}}
 {{- $_ := set $config "extProc" $extProc -}}
