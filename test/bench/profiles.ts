@@ -2,9 +2,10 @@
  * node test/bench/profiles.ts [--rounds N] [--seconds N] [--only NAME,…] [--llmd BINARY]
  *
  * Endpoint pickers side by side in one run, behind Envoys of the same bare configuration and over the same mock nodes: none,
- * Warmpath as its own Envoy has it (`own`) and in full-duplex mode as Istio wires a picker (`epp`), and llm-d's EPP (file
- * discovery, pass-through parser, random picker), where its binary is given. Prints the share of bare Envoy's requests per second,
- * added latency, and CPU per request of Envoy and of the picker.
+ * Warmpath as its own Envoy has it (`own`), in full-duplex mode as Istio wires a picker (`epp`), with buffered requests as our
+ * recipes for other gateways have it (`epp-buffered`), and llm-d's EPP in full-duplex mode (file discovery, pass-through parser,
+ * random picker), where its binary is given. Prints the share of bare Envoy's requests per second, added latency, and CPU per
+ * request of Envoy and of the picker.
  *
  * llm-d's EPP listens on every interface: run it in a network namespace of its own (`unshare -n`, with `ip link set lo up`).
  */
@@ -23,7 +24,7 @@ import { freePort } from '../support/free-port.ts';
 import { startWarmpath } from '../support/warmpath.ts';
 import { writeBareBootstrap } from './lib/bare-envoy.ts';
 import { cpuSeconds, peakRssMiB } from './lib/cpu.ts';
-import { writePickerBootstrap } from './lib/picker-envoy.ts';
+import { type PickerEnvoy, writePickerBootstrap } from './lib/picker-envoy.ts';
 import { median, spread } from './lib/stats.ts';
 import { buildTool, type LoadResult, runLoad } from './lib/tools.ts';
 
@@ -38,7 +39,7 @@ interface Scenario {
   >;
 }
 
-type ContenderName = 'bare' | 'own' | 'epp' | 'llm-d';
+type ContenderName = 'bare' | 'own' | 'epp' | 'epp-buffered' | 'llm-d';
 
 interface Contender {
   readonly name: ContenderName;
@@ -105,7 +106,8 @@ try {
 }
 
 async function compare(nodes: readonly Node[], scenarios: readonly Scenario[]): Promise<void> {
-  const contenders = [await startBare(nodes), await startOwn(nodes), await startEpp(nodes)];
+  const contenders = [await startBare(nodes), await startOwn(nodes), await startEpp(nodes, 'duplex')];
+  contenders.push(await startEpp(nodes, 'buffered'));
   if (values.llmd !== undefined) contenders.push(await startLlmd(values.llmd, nodes));
   for (const scenario of scenarios) {
     const samples = new Map<Contender, Sample[]>(contenders.map((each) => [each, []]));
@@ -150,7 +152,7 @@ function report(scenario: Scenario, samples: ReadonlyMap<Contender, readonly Sam
   const length = scenario.isStreamed ? 3 * seconds : seconds;
   const lines = [
     `${scenario.name}: ${scenario.clients} clients, ${scenario.bodyBytes} B, ${rounds} rounds of ${length} s`,
-    '  picker  requests/s  share of bare      added p50/p99 ms  CPU ms/request: Envoy    picker           errors',
+    '  picker        requests/s  share of bare      added p50/p99 ms  CPU ms/request: Envoy    picker           errors',
   ];
   const p = (of: readonly Sample[], at: 'p50' | 'p99') => median(of.map(({ load }) => load.ttfb[at]));
   for (const [{ name }, own] of samples) {
@@ -158,7 +160,7 @@ function report(scenario: Scenario, samples: ReadonlyMap<Contender, readonly Sam
     const errors = own.reduce((sum, { load }) => sum + load.errors, 0);
     const added = `${(p(own, 'p50') - p(bare, 'p50')).toFixed(2)} / ${(p(own, 'p99') - p(bare, 'p99')).toFixed(2)}`;
     const cells = [
-      name.padEnd(6),
+      name.padEnd(12),
       median(own.map(({ load }) => load.rps))
         .toFixed(0)
         .padStart(10),
@@ -210,7 +212,7 @@ async function startOwn(nodes: readonly Node[]): Promise<Contender> {
   return { name: 'own', url: warmpath.url, envoy: warmpath.pids.envoy, picker: warmpath.pids.controlPlane };
 }
 
-async function startEpp(nodes: readonly Node[]): Promise<Contender> {
+async function startEpp(nodes: readonly Node[], bodies: PickerEnvoy['bodies']): Promise<Contender> {
   const [grpc, admin] = [await freePort(), await freePort()];
   const config = join(dir, `epp-${grpc}.config.yaml`);
   writeFileSync(config, stringify({ nodes: specs(nodes) }));
@@ -222,7 +224,7 @@ async function startEpp(nodes: readonly Node[]): Promise<Contender> {
     grpc,
   );
   await ready(`http://127.0.0.1:${admin}/readyz`);
-  return await behindEnvoy('epp', grpc, picker, nodes);
+  return await behindEnvoy(bodies === 'duplex' ? 'epp' : 'epp-buffered', grpc, picker, nodes, bodies);
 }
 
 async function startLlmd(binary: string, nodes: readonly Node[]): Promise<Contender> {
@@ -246,7 +248,7 @@ async function startLlmd(binary: string, nodes: readonly Node[]): Promise<Conten
     v: 0,
   };
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
-  return await behindEnvoy('llm-d', grpc, await start(binary, args, grpc), nodes);
+  return await behindEnvoy('llm-d', grpc, await start(binary, args, grpc), nodes, 'duplex');
 }
 
 /** The leanest that it can be: no body is parsed, no load is weighed. */
@@ -271,9 +273,10 @@ async function behindEnvoy(
   grpc: number,
   picker: number,
   nodes: readonly Node[],
+  bodies: PickerEnvoy['bodies'],
 ): Promise<Contender> {
   const port = await freePort();
-  const file = writePickerBootstrap(dir, { name: `${name}-${port}`, port, nodes, picker: grpc });
+  const file = writePickerBootstrap(dir, { name: `${name}-${port}`, port, nodes, picker: grpc, bodies });
   return { name, url: `http://127.0.0.1:${port}`, envoy: await startEnvoy(file, port), picker };
 }
 

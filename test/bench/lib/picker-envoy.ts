@@ -8,6 +8,8 @@ export interface PickerEnvoy {
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
   /** Where the picker listens for gRPC, without TLS. */
   readonly picker: number;
+  /** How bodies come to it: both ways as Istio wires an InferencePool, or requests alone as our recipes have them. */
+  readonly bodies: 'duplex' | 'buffered';
 }
 
 const HTTP2 = {
@@ -28,8 +30,11 @@ const ROUND_ROBIN = {
   },
 };
 
-/** The same Envoy as `writeBareBootstrap`, with an endpoint picker before the router as Istio wires one to an InferencePool. */
-export function writePickerBootstrap(dir: string, { name, port, nodes, picker }: PickerEnvoy): string {
+/** The same Envoy as `writeBareBootstrap`, with an endpoint picker before the router. */
+export function writePickerBootstrap(
+  dir: string,
+  { name, port, nodes, picker, bodies }: PickerEnvoy,
+): string {
   const file = join(dir, `${name}.yaml`);
   const manager = {
     '@type':
@@ -45,7 +50,7 @@ export function writePickerBootstrap(dir: string, { name, port, nodes, picker }:
       ],
     },
     http_filters: [
-      { name: 'ext_proc', typed_config: duplexFilter() },
+      { name: 'ext_proc', typed_config: filter(bodies) },
       {
         name: 'router',
         typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
@@ -81,7 +86,16 @@ export function writePickerBootstrap(dir: string, { name, port, nodes, picker }:
   return file;
 }
 
-function duplexFilter() {
+const MODES = {
+  duplex: {
+    request_body_mode: 'FULL_DUPLEX_STREAMED',
+    response_body_mode: 'FULL_DUPLEX_STREAMED',
+    request_trailer_mode: 'SEND',
+  },
+  buffered: { request_body_mode: 'BUFFERED' },
+};
+
+function filter(bodies: PickerEnvoy['bodies']) {
   const namespaces = { untyped: ['envoy.lb'] };
   return {
     '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor',
@@ -91,10 +105,8 @@ function duplexFilter() {
     processing_mode: {
       request_header_mode: 'SEND',
       response_header_mode: 'SEND',
-      request_body_mode: 'FULL_DUPLEX_STREAMED',
-      response_body_mode: 'FULL_DUPLEX_STREAMED',
-      request_trailer_mode: 'SEND',
       response_trailer_mode: 'SEND',
+      ...MODES[bodies],
     },
     metadata_options: { forwarding_namespaces: namespaces, receiving_namespaces: namespaces },
   };
