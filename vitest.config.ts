@@ -17,12 +17,15 @@ const UNIT = ['test/unit/**/*.test.ts'];
 /** Floods that must be cut within a time. */
 const UNIT_ALONE = ['test/unit/envoy/grpc/hostile-peers.test.ts'];
 
+/** The programs under test start in half the time where an earlier start has compiled them. */
+const PROGRAMS = './test/support/compile-programs.ts';
+
 /** Projects run one after the other, as `turn` says, the files of each with so many workers. */
 function project(
   name: string,
   turn: number,
   maxWorkers: number,
-  files: { include: string[]; exclude?: string[]; isolate?: boolean },
+  files: { include: string[]; exclude?: string[]; isolate?: boolean; globalSetup?: string },
 ): TestProjectInlineConfiguration {
   return { extends: true, test: { name, ...files, maxWorkers, sequence: { groupOrder: turn } } };
 }
@@ -34,13 +37,14 @@ export default defineConfig({
     projects: [
       // Small files without globals of their own: a process for each would cost more than the tests.
       project('unit', 1, 2, { include: UNIT, exclude: UNIT_ALONE, isolate: false }),
-      project('waiting', 2, 2, { include: WAITING }),
+      project('waiting', 2, 2, { include: WAITING, globalSetup: PROGRAMS }),
       project('alone', 3, 1, {
         include: ['test/{contract,deploy,e2e,sim}/**/*.test.ts', ...UNIT_ALONE],
         exclude: WAITING,
+        globalSetup: PROGRAMS,
       }),
     ],
-    // The programs under test start in half the time where an earlier start has compiled them.
+    // For the programs that tests start.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'compile') },
     // Real processes on a shared machine: what fails once in CI must fail twice to count.
     retry: process.env.CI === 'true' ? 1 : 0,
