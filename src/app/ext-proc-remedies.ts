@@ -25,8 +25,8 @@ const REMEDIES: Readonly<Record<ExtProcProblem, string>> = {
     'the proxy heeds no answer of ours, so requests pass unrouted: set observability_mode to false (Envoy Gateway: shadowMode) ' +
     'to have them routed',
   protocol_violation:
-    'a proxy sent messages that ext_proc does not allow there, and the stream was ended: see that nothing but your proxies ' +
-    'reaches the gRPC address',
+    'a proxy sent messages that ext_proc does not allow there, and the stream was ended: set request_header_mode to SEND ' +
+    'where it is not, and see that nothing but your proxies reaches the gRPC address',
 };
 
 export function remedyFor(problem: ExtProcProblem): string {

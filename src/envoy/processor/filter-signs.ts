@@ -1,4 +1,5 @@
 import type { ExtProcProblem } from '../../app/ext-proc-profile.ts';
+import type { ProcessingMode_BodySendMode as BodyMode } from '../gen/envoy/extensions/filters/http/ext_proc/v3/processing_mode.ts';
 
 /** What a filter should send, and what is wrong where it never does. */
 const PROBLEM_OF = {
@@ -12,18 +13,31 @@ export type FilterSign = keyof typeof PROBLEM_OF;
 /** One that is missing may be a client that hung up. So many in a row are no accident. */
 const STREAK = 10;
 
-/** Concludes from streams that ended too early how a filter is configured, as nothing else tells that. */
+/**
+ * Concludes from streams that ended too early how a filter is configured, as nothing else tells that. Filters that send bodies
+ * in different ways are different filters: what one of them sends says nothing of the others.
+ */
 export class FilterSigns {
   readonly #report: (problem: ExtProcProblem) => void;
-  readonly #missing: Record<FilterSign, number> = { requestBody: 0, answerHeaders: 0, answerEnd: 0 };
+  readonly #missing = new Map<BodyMode, Record<FilterSign, number>>();
 
   constructor(report: (problem: ExtProcProblem) => void) {
     this.#report = report;
   }
 
-  note(sign: FilterSign, came: boolean): void {
-    const missing = came ? 0 : this.#missing[sign] + 1;
-    this.#missing[sign] = missing;
-    if (missing >= STREAK) this.#report(PROBLEM_OF[sign]);
+  /** `mode`: how the filter sends bodies of requests. */
+  note(sign: FilterSign, mode: BodyMode, came: boolean): void {
+    const streaks = this.#streaksOf(mode);
+    streaks[sign] = came ? 0 : streaks[sign] + 1;
+    if (streaks[sign] >= STREAK) this.#report(PROBLEM_OF[sign]);
+  }
+
+  #streaksOf(mode: BodyMode): Record<FilterSign, number> {
+    let streaks = this.#missing.get(mode);
+    if (streaks === undefined) {
+      streaks = { requestBody: 0, answerHeaders: 0, answerEnd: 0 };
+      this.#missing.set(mode, streaks);
+    }
+    return streaks;
   }
 }

@@ -44,7 +44,7 @@ export class ProcessStream extends RequestStream {
       if (step.startsWith('response')) this.passAnswer(step, message);
       else this.#send(this.shared.replies.continue(step));
     } else {
-      if (action !== 'decide_by_head') this.shared.signs.note('requestBody', true);
+      if (action !== 'decide_by_head') this.shared.signs.note('requestBody', this.modes.request, true);
       this.guard(step, () => {
         if (action === 'decide_by_head') this.#decideByHead(message, message.request_headers ?? {});
         else if (this.#isPart(message.request_body ?? {})) this.#passPart();
@@ -57,7 +57,7 @@ export class ProcessStream extends RequestStream {
   protected release(): void {
     // Our own Envoy sends what it is asked for: there it was the client who left.
     if (this.shared.profile !== 'own' && isAwaitingBody(this.#state))
-      this.shared.signs.note('requestBody', false);
+      this.shared.signs.note('requestBody', this.modes.request, false);
     this.#releaseBody();
     this.#state = decide(this.#state, 'ended');
   }

@@ -124,9 +124,9 @@ export abstract class RequestStream {
   #noteSigns(): void {
     const { signs } = this.shared;
     if (this.#answerEnd === undefined || !this.#isRouted) return;
-    signs.note('answerHeaders', this.#answerEnd.hasHeaders);
+    signs.note('answerHeaders', this.modes.request, this.#answerEnd.hasHeaders);
     const came = this.#answerEnd.cameAt(this.deps.clock.now());
-    if (came !== undefined) signs.note('answerEnd', came);
+    if (came !== undefined) signs.note('answerEnd', this.modes.request, came);
   }
 
   /** Lets a step of the answer go on as it came, at once. */

@@ -170,10 +170,14 @@ describe('what a filter never sends', () => {
   const TIMES = 10;
 
   /** So many requests, one after the other, each of these messages; `during` runs before the stream ends. */
-  async function requests(times: number, messages: readonly ProcessingRequest[], during = async () => {}) {
+  async function requests(
+    times: number,
+    messages: readonly ProcessingRequest[] | ((i: number) => readonly ProcessingRequest[]),
+    during = async () => {},
+  ) {
     let next = await open();
     for (let i = 1; i <= times; i++) {
-      for (const message of messages) {
+      for (const message of typeof messages === 'function' ? messages(i) : messages) {
         next.call.write(message);
         await next.inbox.next();
       }
@@ -199,6 +203,11 @@ describe('what a filter never sends', () => {
     await requests(TIMES, messages);
     expect(problems).toEqual([problem]);
     expect(log.count('warn')).toBe(1);
+  });
+
+  it('is not hidden by another filter that sends what it should', async () => {
+    await requests(2 * TIMES, (i) => (i % 2 === 0 ? asked : [...routed, streamed]));
+    expect(problems).toContain('request_body_not_sent');
   });
 
   it('is not concluded from answers that take their time', async () => {
