@@ -13,9 +13,8 @@ const WAITING = [
   'test/e2e/waiting-line*.test.ts',
 ];
 
-const UNIT = ['test/unit/**/*.test.ts'];
-/** Floods that must be cut within a time. */
-const UNIT_ALONE = ['test/unit/envoy/grpc/hostile-peers.test.ts'];
+/** Without the one that floods and must be cut within a time. */
+const UNIT = ['test/unit/**/!(hostile-peers).test.ts'];
 
 /** The programs under test start in half the time where an earlier start has compiled them. */
 const PROGRAMS = './test/support/compile-programs.ts';
@@ -36,11 +35,11 @@ export default defineConfig({
     // Real Envoys, Ollamas and timers share two cores: one file at a time keeps the timings of most honest.
     projects: [
       // Small files without globals of their own: a process for each would cost more than the tests.
-      project('unit', 1, 2, { include: UNIT, exclude: UNIT_ALONE, isolate: false }),
+      project('unit', 1, 2, { include: UNIT, isolate: false }),
       project('waiting', 2, 2, { include: WAITING, globalSetup: PROGRAMS }),
       project('alone', 3, 1, {
-        include: ['test/{contract,deploy,e2e,sim}/**/*.test.ts', ...UNIT_ALONE],
-        exclude: WAITING,
+        include: ['test/**/*.test.ts'],
+        exclude: [...UNIT, ...WAITING],
         globalSetup: PROGRAMS,
       }),
     ],
