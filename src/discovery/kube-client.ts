@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import type { KubeConfig } from '@kubernetes/client-node';
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+/** What the client takes where it finds nothing. No API server has answered there since Kubernetes 1.20. */
+const GUESS = 'http://localhost:8080';
 
 export type ClientNode = typeof import('@kubernetes/client-node');
 
@@ -33,7 +35,12 @@ export async function openKube(path: string | undefined): Promise<{ k8s: ClientN
     // The parser's message may quote the file, and so a token.
     throw new KubeConfigError(`the kubeconfig ${path ?? ''} cannot be read (${codeOf(error)})`);
   }
-  if (config.getCurrentCluster() === null) throw new KubeConfigError('the kubeconfig names no cluster');
+  const cluster = config.getCurrentCluster();
+  if (cluster === null) throw new KubeConfigError('the kubeconfig names no cluster');
+  if (cluster.server === GUESS)
+    throw new KubeConfigError(
+      'no pod’s service account and no kubeconfig is here; name one with kubeconfig: FILE in the source',
+    );
   return { k8s, config };
 }
 
