@@ -12,6 +12,7 @@ export type ExtProcProblem =
   | 'request_body_partial' // the beginning of a body only
   | 'response_headers_not_sent' // what became of a request, and when it ended, stays unknown
   | 'response_trailers_not_sent' // duplex without trailers: an answer that has some would hang
+  | 'response_body_held_back' // clients that stream see nothing before the end
   | 'served_endpoint_not_told' // neither metadata nor attribute says which node answered
   | 'observed_only' // observability mode: nothing that we answer is heeded
   | 'protocol_violation'; // messages that no Envoy sends

@@ -18,6 +18,9 @@ const REMEDIES: Readonly<Record<ExtProcProblem, string>> = {
   response_trailers_not_sent:
     'the proxy does not tell when answers end, so requests seem to be over early, and with FULL_DUPLEX_STREAMED answers that ' +
     'have trailers would hang: set response_trailer_mode to SEND, or allow_mode_override to true',
+  response_body_held_back:
+    'the proxy holds answers back until they are whole (response_body_mode BUFFERED or BUFFERED_PARTIAL), so nothing streams and ' +
+    'long ones fail: set response_body_mode to NONE, or allow_mode_override to true (Envoy Gateway: processingMode.response.body)',
   served_endpoint_not_told:
     'the proxy does not tell which endpoint answered, so the first of each list is assumed: forward the metadata namespace ' +
     'envoy.lb (metadata_options.forwarding_namespaces.untyped), or send the attribute upstream.address (response_attributes)',

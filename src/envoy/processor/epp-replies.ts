@@ -12,7 +12,7 @@ import type {
 import { toStruct } from '../grpc/well-known.ts';
 import { HEADER, METADATA } from '../names.ts';
 import { destinationList, type ListOptions } from './destination-list.ts';
-import type { StreamModes } from './modes.ts';
+import { holdsBack, type StreamModes } from './modes.ts';
 import { CONTINUE, Replies, type Routed, setHeader } from './replies.ts';
 import type { Step } from './state.ts';
 
@@ -63,12 +63,11 @@ const NO_STEERING: HeaderMutation = { remove_headers: [METADATA.destination, HEA
 
 /** An override replaces all modes: those of answers' bodies stay, but for one that would hold answers back to their end. */
 function override({ response }: StreamModes, request_body_mode: BodyMode): ProcessingMode {
-  const holdsBack = response === BodyMode.BUFFERED || response === BodyMode.BUFFERED_PARTIAL;
   return {
     request_header_mode: HeaderMode.SEND,
     request_body_mode,
     response_header_mode: HeaderMode.SEND,
-    response_body_mode: holdsBack ? BodyMode.NONE : response,
+    response_body_mode: holdsBack(response) ? BodyMode.NONE : response,
     response_trailer_mode: HeaderMode.SEND,
   };
 }

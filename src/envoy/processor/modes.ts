@@ -28,3 +28,8 @@ export const MODES_DUPLEX: StreamModes = {
   response: BodyMode.FULL_DUPLEX_STREAMED,
   isEager: false,
 };
+
+/** Bodies in this mode reach the other side when they are whole, or as much as the proxy keeps: nothing streams. */
+export function holdsBack(mode: BodyMode): boolean {
+  return mode === BodyMode.BUFFERED || mode === BodyMode.BUFFERED_PARTIAL;
+}

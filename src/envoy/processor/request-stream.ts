@@ -24,7 +24,7 @@ import type { BodyBudget } from './body-budget.ts';
 import type { Callers } from './callers.ts';
 import type { FilterSigns } from './filter-signs.ts';
 import type { IdleWatch } from './idle-watch.ts';
-import type { StreamModes } from './modes.ts';
+import { holdsBack, type StreamModes } from './modes.ts';
 import type { Replies } from './replies.ts';
 import { type RequestHead, readHead } from './request-head.ts';
 import { STEPS, type Step } from './state.ts';
@@ -131,6 +131,9 @@ export abstract class RequestStream {
 
   /** Lets a step of the answer go on as it came, at once. */
   protected passAnswer(step: Step, message: ProcessingRequest): void {
+    // Not so where our override was heeded: then none of it comes by.
+    if (step === 'response_body' && holdsBack(this.modes.response))
+      this.shared.problem('response_body_held_back');
     const served = this.#isTest ? testServedHeader(message) : undefined;
     if (served === undefined) passAnswer(this.call, step, message, this.modes.response, this.watch);
     else this.call.send({ response_headers: { response: { header_mutation: { set_headers: [served] } } } });

@@ -215,6 +215,21 @@ describe('what a filter never sends', () => {
     expect(problems).toEqual([]);
   });
 
+  it('is certain of answers that are held back until they are whole', async () => {
+    const { call, inbox } = await open();
+    const modes = { request_body_mode: BUFFERED, response_body_mode: BUFFERED };
+    const answer = { response_body: { body: Buffer.from('{}'), end_of_stream: true } };
+    for (const message of [first(modes), body(CHAT), streamed]) {
+      call.write(message);
+      await inbox.next();
+    }
+    expect(problems).toEqual([]);
+    call.write(answer);
+    await inbox.next();
+    expect(problems).toEqual(['response_body_held_back']);
+    call.end();
+  });
+
   it('is certain of a body where a node answers without', async () => {
     const { call, inbox } = await open();
     call.write(first({}));
