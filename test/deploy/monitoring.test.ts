@@ -6,8 +6,9 @@ import { parse } from 'yaml';
 import * as z from 'zod';
 import { type SimulatedFleet, startFleet } from '../sim/fleet.ts';
 import { post, send } from '../support/http-client.ts';
-import { prometheusServer, promtool, type RealPrometheus, startPrometheus } from '../support/prometheus.ts';
+import { prometheusServer, type RealPrometheus, startPrometheus } from '../support/prometheus.ts';
 import { describeReal } from '../support/require-real.ts';
+import { staticTool } from '../support/static-tools.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type RunningWarmpath, startWarmpath } from '../support/warmpath.ts';
 
@@ -67,7 +68,7 @@ const QUIET = new Set(['Failed attempts', 'Store', 'GPU utilisation', 'Refusals'
 const QUIET_EXPR =
   /warmpath_rewrites_total|warmpath_reloads_avoided_total|warmpath_learnt_load_seconds|warmpath_waiting_seconds_bucket/;
 
-describeReal(promtool, 'Prometheus rules', (path) => {
+describeReal(staticTool('promtool'), 'Prometheus rules', (path) => {
   it('are valid, and fire when they should and only then', async () => {
     await run(path, ['check', 'rules', RULES]);
     const { stdout } = await run(path, ['test', 'rules', RULE_TESTS]);

@@ -7,19 +7,11 @@ import { type SpawnedProcess, spawnProcess } from './spawn-process.ts';
 import { tempDir } from './temp-dir.ts';
 import { waitFor } from './wait-for.ts';
 
-const HOW = 'install it (Debian and Ubuntu: apt-get install prometheus)';
-
-/** Checks rules and their tests. */
-export const promtool: RealProgram = {
-  name: 'promtool',
-  path: firstExecutable([process.env.PROMTOOL, ...onPath('promtool')]),
-  missing: `promtool is not on this machine: ${HOW}, or set PROMTOOL to its path`,
-};
-
 export const prometheusServer: RealProgram = {
   name: 'prometheus',
   path: firstExecutable([process.env.PROMETHEUS, ...onPath('prometheus')]),
-  missing: `prometheus is not on this machine: ${HOW}, or set PROMETHEUS to its path`,
+  missing:
+    'prometheus is not on this machine: install it (Debian and Ubuntu: apt-get install prometheus), or set PROMETHEUS to its path',
 };
 
 export interface PrometheusOptions {
