@@ -32,6 +32,9 @@ const REMEDIES: Readonly<Record<ExtProcProblem, string>> = {
     'where it is not, and see that nothing but your proxies reaches the gRPC address',
 };
 
+// Sound: the record has every problem for a key, and no others.
+export const EXT_PROC_PROBLEMS = Object.keys(REMEDIES) as readonly ExtProcProblem[];
+
 export function remedyFor(problem: ExtProcProblem): string {
   return REMEDIES[problem];
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { EXT_PROC_PROBLEMS } from '../app/ext-proc-remedies.ts';
 import type { EnvoyTelemetry, ExtProcTelemetry } from '../app/telemetry-port.ts';
 import { CounterChildren } from './counter-children.ts';
 
@@ -28,14 +29,14 @@ export function createEnvoyMetrics(registry: Registry): EnvoyTelemetry & ExtProc
       registers,
     }),
   );
-  const problems = new CounterChildren(
-    new Counter({
-      name: 'warmpath_ext_proc_problems_total',
-      help: 'What was wrong with how a proxy called over ext_proc.',
-      labelNames: ['problem'],
-      registers,
-    }),
-  );
+  const problems = new Counter({
+    name: 'warmpath_ext_proc_problems_total',
+    help: 'What was wrong with how a proxy called over ext_proc.',
+    labelNames: ['problem'],
+    registers,
+  });
+  // Prometheus sees an increase only over a figure that it has seen before.
+  for (const problem of EXT_PROC_PROBLEMS) problems.inc({ problem }, 0);
   const pushes = new Counter({
     name: 'warmpath_eds_pushes_total',
     help: 'Endpoint lists sent to Envoy.',
@@ -53,7 +54,7 @@ export function createEnvoyMetrics(registry: Registry): EnvoyTelemetry & ExtProc
     processorStreamOpened: () => streams.inc(),
     processorStreamClosed: () => streams.dec(),
     extProcStream: (profile, mode) => opened.add(1, profile, mode),
-    extProcProblem: (problem) => problems.add(1, problem),
+    extProcProblem: (problem) => problems.inc({ problem }),
     endpointsPushed: () => pushes.inc(),
     endpointsRejected: () => nacks.inc(),
   };

@@ -418,7 +418,9 @@ it('counts ext_proc streams by profile and mode, and what was wrong with them', 
   const mode = 'full_duplex_streamed';
   metrics.extProcStream('epp', mode);
   metrics.extProcStream('epp', mode);
-  metrics.extProcProblem('observed_only');
+  const problem = 'observed_only';
+  expect(await value(metrics, 'warmpath_ext_proc_problems_total', { problem })).toBe(0);
+  metrics.extProcProblem(problem);
   expect(await value(metrics, 'warmpath_ext_proc_streams_total', { profile: 'epp', mode })).toBe(2);
-  expect(await value(metrics, 'warmpath_ext_proc_problems_total', { problem: 'observed_only' })).toBe(1);
+  expect(await value(metrics, 'warmpath_ext_proc_problems_total', { problem })).toBe(1);
 });
