@@ -170,10 +170,11 @@ const STALLED = { interval: '2s', timeout: '5s' };
 
 /** Names are asked for again and again: control planes come and go behind one. One address for each, not two. */
 const RESOLVING = {
-  type: 'STRICT_DNS',
-  dns_lookup_family: 'V4_PREFERRED',
-  dns_refresh_rate: '2s',
-  dns_failure_refresh_rate: { base_interval: '0.5s', max_interval: '2s' },
+  cluster_type: extension('envoy.cluster.dns', 'envoy.extensions.clusters.dns.v3.DnsCluster', {
+    dns_lookup_family: 'V4_PREFERRED',
+    dns_refresh_rate: '2s',
+    dns_failure_refresh_rate: { base_interval: '0.5s', max_interval: '2s' },
+  }),
 };
 
 function grpcCluster(name: string, { grpc, replicas = [] }: BootstrapOptions): Message {

@@ -38,11 +38,11 @@ describe('several control planes', () => {
     const types = (options: BootstrapOptions) =>
       clusters(options)
         .filter(({ name }) => String(name).startsWith('warmpath'))
-        .map(({ type }) => type);
+        .map(({ type, cluster_type }) => type ?? (cluster_type as { name: string }).name);
     const grpc: SocketTarget = { kind: 'tcp', host: '127.0.0.1', port: 9000 };
     expect(types(bootstrapOptions({ grpc, replicas: [...OTHERS, named] }))).toEqual([
-      'STRICT_DNS',
-      'STRICT_DNS',
+      'envoy.cluster.dns',
+      'envoy.cluster.dns',
     ]);
     expect(types(bootstrapOptions({ grpc, replicas: OTHERS }))).toEqual(['STATIC', 'STATIC']);
   });
