@@ -4,12 +4,12 @@ import type { Fleet } from '../app/fleet.ts';
 import type { AnswerRecorder } from '../app/types.ts';
 import type { Config } from '../config/config.ts';
 import { watchAnswers } from '../envoy/processor/answer-observer.ts';
-import type { Callers } from '../envoy/processor/callers.ts';
 import type { ProcessorDependencies } from '../envoy/processor/request-stream.ts';
 import { ProcessorService } from '../envoy/processor/service.ts';
 
 export interface ProcessorParts
-  extends Pick<ProcessorDependencies, 'router' | 'reads' | 'telemetry' | 'clock' | 'log' | 'canRoute'> {
+  extends Pick<ProcessorDependencies, 'router' | 'reads' | 'telemetry' | 'clock' | 'log'>,
+    Required<Pick<ProcessorDependencies, 'canRoute' | 'callers'>> {
   readonly config: Config;
   /** As the configuration is now, since it may be read anew. */
   readonly minEndpoints: () => number;
@@ -17,7 +17,6 @@ export interface ProcessorParts
   /** Hears of outcomes where no access log tells of them. */
   readonly recorder: AnswerRecorder;
   readonly fleet: Fleet;
-  readonly callers: Callers;
 }
 
 /** The ext_proc service as the configuration wants it, for our own Envoy or for other people's proxies. */
@@ -27,15 +26,7 @@ export function createProcessor(parts: ProcessorParts): ProcessorService {
   const readsAnswers = outcomes === 'stream';
   const onProblem = (problem: ExtProcProblem): void => report.met(problem);
   return new ProcessorService(
-    {
-      router,
-      reads,
-      telemetry,
-      clock,
-      log,
-      callers,
-      ...(canRoute === undefined ? {} : { canRoute }),
-    },
+    { router, reads, telemetry, clock, log, canRoute, callers },
     {
       profile,
       minEndpoints: parts.minEndpoints,

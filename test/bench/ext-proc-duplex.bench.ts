@@ -3,19 +3,14 @@
  * each one comes. A server in a process of its own, a grpc-js client here, no Envoy.
  *   node test/bench/ext-proc-duplex.bench.ts [--pieces 20000] [--size 120] [--streams 8]
  */
-import { fork } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { credentials, makeClientConstructor } from '@grpc/grpc-js';
 import { SystemClock } from '../../src/app/system-clock.ts';
 import type { ProcessingResponse } from '../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { startGrpcServer } from '../../src/envoy/grpc/server.ts';
 import { ProcessorService } from '../../src/envoy/processor/service.ts';
 import { CountingTelemetry, Inbox, MemoryLog } from '../unit/envoy/grpc/harness.ts';
 import { duplexHead, wholeEcho } from '../unit/envoy/processor/duplex.ts';
 import { body, FakeReads, FakeRouter, process as openStream } from '../unit/envoy/processor/fakes.ts';
+import { serveProcessor, startProcessorChild } from './lib/processor-child.ts';
 
 function service(): ProcessorService {
   const deps = {
@@ -28,19 +23,6 @@ function service(): ProcessorService {
   return new ProcessorService(deps, { profile: 'epp' });
 }
 
-async function serve(path: string): Promise<void> {
-  const server = await startGrpcServer({
-    bind: { kind: 'unix', path },
-    limits: { bodyBytes: 64 * 1024 * 1024 },
-    services: [service()],
-    clock: new SystemClock(),
-    log: new MemoryLog(),
-  });
-  process.on('message', () => process.send?.(process.cpuUsage()));
-  process.on('disconnect', () => server.close().then(() => process.exit(0)));
-  process.send?.('ready');
-}
-
 async function drive(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -50,19 +32,7 @@ async function drive(): Promise<void> {
     },
   });
   const [pieces, size, streams] = [Number(values.pieces), Number(values.size), Number(values.streams)];
-  const folder = mkdtempSync(join(tmpdir(), 'warmpath-bench-'));
-  const path = join(folder, 'grpc.sock');
-  const child = fork(import.meta.filename, ['--serve', path]);
-  const answer = () =>
-    new Promise<NodeJS.CpuUsage>((resolve) => child.once('message', (m) => resolve(m as NodeJS.CpuUsage))); // sound: the server above sends nothing else
-  await answer();
-  const usage = () => {
-    const next = answer();
-    child.send('usage');
-    return next;
-  };
-  const Client = makeClientConstructor(service().definition, 'bench');
-  const client = new Client(`unix:${path}`, credentials.createInsecure());
+  const { client, cpuMs, close } = await startProcessorChild(import.meta.filename, service());
   const token = { response_body: { body: Buffer.alloc(size, 'x') } };
 
   /** Each piece is sent when the one before came back: how long that takes, ms. */
@@ -89,19 +59,16 @@ async function drive(): Promise<void> {
 
   await one(2_000);
   const alone = (await one(5_000)).sort((a, b) => a - b);
-  const before = await usage();
+  const before = await cpuMs();
   await Promise.all(Array.from({ length: streams }, () => one(pieces / streams)));
-  const after = await usage();
-  const cpuMs = (after.user + after.system - before.user - before.system) / 1000;
+  const spentMs = (await cpuMs()) - before;
   const at = (share: number) => `${(alone[Math.floor(alone.length * share)] ?? 0).toFixed(3)} ms`;
   console.log(
-    `pieces of ${size} bytes: ${((cpuMs * 1_000) / pieces).toFixed(1)} CPU-ms of the server for 1,000 of them over ${streams} streams; ` +
+    `pieces of ${size} bytes: ${((spentMs * 1_000) / pieces).toFixed(1)} CPU-ms of the server for 1,000 of them over ${streams} streams; ` +
       `one stream: back after ${at(0.5)} (median), ${at(0.99)} (p99), the client's own part included`,
   );
-  client.close();
-  child.disconnect();
-  rmSync(folder, { recursive: true, force: true });
+  close();
 }
 
-if (process.argv[2] === '--serve') await serve(process.argv[3] ?? '');
+if (process.argv[2] === '--serve') await serveProcessor(service(), process.argv[3] ?? '');
 else await drive();

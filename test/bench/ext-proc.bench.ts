@@ -2,20 +2,15 @@
  * CPU per request of the control plane's ext_proc server, without Envoy: a server in a process of its own, a grpc-js
  * client here.   node test/bench/ext-proc.bench.ts [--streams 20000] [--concurrency 64] [--body BYTES]
  */
-import { fork } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { credentials, makeClientConstructor } from '@grpc/grpc-js';
 import { SystemClock } from '../../src/app/system-clock.ts';
 import type { RequestRouter } from '../../src/app/types.ts';
 import type { ProcessingRequest } from '../../src/envoy/gen/envoy/service/ext_proc/v3/external_processor.ts';
-import { startGrpcServer } from '../../src/envoy/grpc/server.ts';
 import { createCallers } from '../../src/envoy/processor/callers.ts';
 import { ProcessorService } from '../../src/envoy/processor/service.ts';
 import { CountingTelemetry, MemoryLog } from '../unit/envoy/grpc/harness.ts';
 import { body, DECISION, FakeReads, head, process as openStream } from '../unit/envoy/processor/fakes.ts';
+import { serveProcessor, startProcessorChild } from './lib/processor-child.ts';
 
 /** What Envoy sends with a small request of curl's. */
 const HEADERS = {
@@ -55,19 +50,6 @@ function service(): ProcessorService {
   });
 }
 
-async function serve(path: string): Promise<void> {
-  const server = await startGrpcServer({
-    bind: { kind: 'unix', path },
-    limits: { bodyBytes: 64 * 1024 * 1024 },
-    services: [service()],
-    clock: new SystemClock(),
-    log: new MemoryLog(),
-  });
-  process.on('message', () => process.send?.(process.cpuUsage()));
-  process.on('disconnect', () => server.close().then(() => process.exit(0)));
-  process.send?.('ready');
-}
-
 async function drive(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -76,20 +58,7 @@ async function drive(): Promise<void> {
       body: { type: 'string', default: '0' },
     },
   });
-  const folder = mkdtempSync(join(tmpdir(), 'warmpath-bench-'));
-  const path = join(folder, 'grpc.sock');
-  const child = fork(import.meta.filename, ['--serve', path]);
-  const answer = () =>
-    new Promise<NodeJS.CpuUsage>((resolve) => child.once('message', (m) => resolve(m as NodeJS.CpuUsage))); // sound: the server above sends nothing else
-  await answer();
-  const usage = () => {
-    const next = answer();
-    child.send('usage');
-    return next;
-  };
-
-  const Client = makeClientConstructor(service().definition, 'bench');
-  const client = new Client(`unix:${path}`, credentials.createInsecure(), {
+  const { client, cpuMs, close } = await startProcessorChild(import.meta.filename, service(), {
     'grpc.max_send_message_length': -1,
   });
   const bodyBytes = Number(values.body);
@@ -115,7 +84,7 @@ async function drive(): Promise<void> {
     });
 
   for (const [round, streams] of [Number(values.streams) / 4, Number(values.streams)].entries()) {
-    const before = await usage();
+    const before = await cpuMs();
     const start = process.hrtime.bigint();
     let left = streams;
     const worker = async () => {
@@ -123,17 +92,14 @@ async function drive(): Promise<void> {
     };
     await Promise.all(Array.from({ length: Number(values.concurrency) }, worker));
     const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-    const after = await usage();
-    const cpuMs = (after.user + after.system - before.user - before.system) / 1000 / streams;
+    const perStreamMs = ((await cpuMs()) - before) / streams;
     if (round > 0)
       console.log(
-        `${streams} streams: ${cpuMs.toFixed(3)} CPU-ms of the server per stream, ${(streams / seconds).toFixed(0)} streams/s`,
+        `${streams} streams: ${perStreamMs.toFixed(3)} CPU-ms of the server per stream, ${(streams / seconds).toFixed(0)} streams/s`,
       );
   }
-  client.close();
-  child.disconnect();
-  rmSync(folder, { recursive: true, force: true });
+  close();
 }
 
-if (process.argv[2] === '--serve') await serve(process.argv[3] ?? '');
+if (process.argv[2] === '--serve') await serveProcessor(service(), process.argv[3] ?? '');
 else await drive();

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeCertificate } from '../support/certificate.ts';
 import { firstExecutable, onPath } from '../support/find-program.ts';
 import { freePort } from '../support/free-port.ts';
 import { type RealRedis, redisServer, startRedis } from '../support/redis.ts';
@@ -135,14 +135,9 @@ describeReal(redisServer, 'a Redis with TLS', (program) => {
     it('is used where that authority is named, and not where it is not', async (context) => {
       const dir = tempDir();
       const [key, cert] = [join(dir.path, 'key.pem'), join(dir.path, 'cert.pem')];
-      execFileSync(
-        requireReal(context, openssl),
-        [
-          ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-          ...['-subj', '/CN=redis.example', '-addext', 'subjectAltName=IP:127.0.0.1'],
-          ...['-keyout', key, '-out', cert],
-        ],
-        { stdio: 'ignore' },
+      writeCertificate(
+        { key, cert },
+        { name: 'redis.example', altName: 'IP:127.0.0.1', openssl: requireReal(context, openssl) },
       );
       const port = await freePort();
       const config = [

@@ -18,6 +18,7 @@ import { spawnEnvoy } from '../../src/envoy/supervise/child.ts';
 import { processes } from '../../src/envoy/supervise/orphan.ts';
 import { requireFreePort } from '../../src/envoy/supervise/port-probe.ts';
 import { type EnvoyEvent, runEnvoy } from '../../src/envoy/supervise/run-envoy.ts';
+import { bootstrapOptions } from '../unit/envoy/bootstrap/options.ts';
 import { envoyBinary } from './dataplane/envoy-binary.ts';
 import { freePort } from './dataplane/free-port.ts';
 import { ScriptedNode } from './dataplane/scripted-node.ts';
@@ -36,18 +37,12 @@ dataPlane('a supervised Envoy', () => {
     dir = await mkdtemp(join(tmpdir(), 'warmpath-sv-'));
     [stop, killer, events] = [new AbortController(), new AbortController(), []];
     await node.start();
-    options = {
+    options = bootstrapOptions({
       listen: { host: '127.0.0.1', port: await freePort() },
       grpc: { kind: 'unix', path: join(dir, 'grpc.sock') },
       admin: { kind: 'unix', path: join(dir, 'admin.sock') },
       lastKnownFile: join(dir, 'nodes.json'),
-      tls: [],
-      origins: [],
-      hostnames: [],
-      exposeHeaders: true,
-      limits: DEFAULT_LIMITS,
-      timeouts: DEFAULT_TIMEOUTS,
-    };
+    });
     const resource = {
       '@type': 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
       cluster_name: 'nodes_last_known',

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { systemClock } from '../../src/app/system-clock.ts';
-import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS } from '../../src/envoy/bootstrap/options.ts';
 import { renderBootstrap } from '../../src/envoy/bootstrap/render.ts';
 import { ensureLastKnown } from '../../src/envoy/endpoints/ensure-last-known.ts';
 import { type GrpcServer, startGrpcServer } from '../../src/envoy/grpc/server.ts';
@@ -18,6 +17,7 @@ import { describeReal } from '../support/require-real.ts';
 import { type SpawnedProcess, spawnProcess } from '../support/spawn-process.ts';
 import { type TempDir, tempDir } from '../support/temp-dir.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { bootstrapOptions } from '../unit/envoy/bootstrap/options.ts';
 import { CountingTelemetry } from '../unit/envoy/grpc/harness.ts';
 import { FakeReads, FakeRouter } from '../unit/envoy/processor/fakes.ts';
 
@@ -45,21 +45,15 @@ describeReal(envoy, 'other control planes behind one name', () => {
     const nobody = await freePort();
     const lastKnownFile = join(dir.path, 'nodes', 'last-known.json');
     await ensureLastKnown(lastKnownFile);
-    const bootstrap = renderBootstrap({
+    const options = bootstrapOptions({
       listen: { host: '127.0.0.1', port: listen },
       grpc: { kind: 'tcp', host: '127.0.0.1', port: nobody },
       replicas: [{ kind: 'tcp', host: NAME, port }],
       admin: { kind: 'tcp', host: '127.0.0.1', port: admin },
       lastKnownFile,
-      tls: [],
-      origins: [],
-      hostnames: [],
-      exposeHeaders: true,
-      limits: DEFAULT_LIMITS,
-      timeouts: DEFAULT_TIMEOUTS,
     });
     file = join(dir.path, 'envoy.yaml');
-    writeFileSync(file, stringify({ ...parse(bootstrap), ...askedHere(dns) }));
+    writeFileSync(file, stringify({ ...parse(renderBootstrap(options)), ...askedHere(dns) }));
   });
   afterAll(async () => {
     await running?.stop();

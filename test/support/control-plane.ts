@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { type StatusReport, statusSchema } from '../../src/api/status-schema.ts';
 import { send } from './http-client.ts';
+import { metricSum } from './metric-sum.ts';
 import { type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn-process.ts';
 import { type TempDir, tempDir } from './temp-dir.ts';
 import { waitFor } from './wait-for.ts';
@@ -55,15 +56,7 @@ export class RunningControlPlane {
 
   /** Sum of all series of one metric whose labels include these. */
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
-    const { text } = await send(`${this.adminUrl}/metrics`);
-    let sum = 0;
-    for (const line of text.split('\n')) {
-      const [, found, set = '', value] = /^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line) ?? [];
-      if (found !== name) continue;
-      if (Object.entries(labels).every(([key, label]) => set.includes(`${key}="${label}"`)))
-        sum += Number(value);
-    }
-    return sum;
+    return metricSum((await send(`${this.adminUrl}/metrics`)).text, name, labels);
   }
 
   async waitForNodes(timeoutMs = 15_000): Promise<void> {

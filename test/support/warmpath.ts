@@ -6,6 +6,7 @@ import { type StatusReport, statusSchema } from '../../src/api/status-schema.ts'
 import { realEnvoy } from './envoy.ts';
 import { freePort } from './free-port.ts';
 import { send } from './http-client.ts';
+import { metricSum } from './metric-sum.ts';
 import { type SpawnedProcess, spawnProcess } from './spawn-process.ts';
 import { tempDir } from './temp-dir.ts';
 import { waitFor } from './wait-for.ts';
@@ -84,14 +85,7 @@ export class RunningWarmpath {
 
   /** Sum of all series of one metric whose labels include these. */
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
-    let sum = 0;
-    for (const line of (await this.metrics()).split('\n')) {
-      const [, found, set = '', value] = /^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line) ?? [];
-      if (found !== name) continue;
-      if (Object.entries(labels).every(([key, text]) => set.includes(`${key}="${text}"`)))
-        sum += Number(value);
-    }
-    return sum;
+    return metricSum(await this.metrics(), name, labels);
   }
 
   /** Waits until each of these nodes, or all, is `ready`. */

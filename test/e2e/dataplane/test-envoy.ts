@@ -4,12 +4,9 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  type BootstrapOptions,
-  DEFAULT_LIMITS,
-  DEFAULT_TIMEOUTS,
-} from '../../../src/envoy/bootstrap/options.ts';
+import type { BootstrapOptions } from '../../../src/envoy/bootstrap/options.ts';
 import { renderBootstrap } from '../../../src/envoy/bootstrap/render.ts';
+import { bootstrapOptions } from '../../unit/envoy/bootstrap/options.ts';
 import { envoyBinary } from './envoy-binary.ts';
 import { freePort } from './free-port.ts';
 
@@ -54,19 +51,14 @@ export class TestEnvoy {
     const dir = await mkdtemp(join(tmpdir(), 'warmpath-dp-'));
     const lastKnownFile = join(dir, 'last-known.json');
     await writeFile(lastKnownFile, JSON.stringify({ version_info: '0', resources: [] }));
-    return new TestEnvoy(dir, {
+    const options = bootstrapOptions({
       listen: { host: '127.0.0.1', port: await freePort() },
       grpc: { kind: 'unix', path: join(dir, 'grpc.sock') },
       admin: { kind: 'unix', path: join(dir, 'admin.sock') },
       lastKnownFile,
-      tls: [],
-      origins: [],
-      hostnames: [],
-      exposeHeaders: true,
-      limits: DEFAULT_LIMITS,
-      timeouts: DEFAULT_TIMEOUTS,
       ...overrides,
     });
+    return new TestEnvoy(dir, options);
   }
 
   /** Writes the last-known file as the control plane does. */

@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ControlPlaneClient } from '../../../src/agent/control-plane-client.ts';
 import { Reporter } from '../../../src/agent/reporter.ts';
 import { type AgentReport, generateAgentKey } from '../../../src/app/agents/agent-protocol.ts';
+import { writeCertificate } from '../../support/certificate.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { freePort } from '../../support/free-port.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
@@ -361,10 +361,6 @@ function certificate(): { cert: string; key: string } {
   const dir = tempDir();
   cleanUps.push(async () => dir.remove());
   const [key, cert] = [join(dir.path, 'key.pem'), join(dir.path, 'cert.pem')];
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-  const names = ['-subj', '/CN=gateway', '-addext', 'subjectAltName=IP:127.0.0.1'];
-  execFileSync('openssl', ['req', '-x509', ...curve, ...names, '-keyout', key, '-out', cert], {
-    stdio: 'ignore',
-  });
+  writeCertificate({ key, cert }, { name: 'gateway', altName: 'IP:127.0.0.1' });
   return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
 }

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -12,6 +11,7 @@ import {
   generateAgentKey,
   MAX_AGENT_BODY_BYTES,
 } from '../../../src/app/agents/agent-protocol.ts';
+import { writeCertificate } from '../../support/certificate.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -311,11 +311,7 @@ it('is served over TLS where a certificate is configured, and to nobody in the c
   const dir = tempDir();
   cleanups.push(async () => dir.remove());
   const [tlsKey, tlsCert] = [`${dir.path}/key.pem`, `${dir.path}/cert.pem`];
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
-  execFileSync('openssl', ['req', '-x509', ...ec, ...names, '-keyout', tlsKey, '-out', tlsCert], {
-    stdio: 'ignore',
-  });
+  writeCertificate({ key: tlsKey, cert: tlsCert }, { name: 'localhost', altName: 'IP:127.0.0.1' });
   const bench = new AgentBench({ clock: new FakeClock(), allowLoopback: true });
   const server = createAgentServer({
     intake: bench.intake,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_USAGE } from '../../../src/app/no-usage.ts';
 import { serviceTimes } from '../../../src/app/service-times.ts';
 import type { Outcome } from '../../../src/app/types.ts';
 import type { ServiceTimes } from '../../../src/fleet/types.ts';
@@ -20,15 +21,7 @@ const OUTCOME: Outcome = {
   totalMs: 1_000,
   requestBytes: 300,
   responseBytes: 2_000,
-  usage: {
-    promptTokens: undefined,
-    completionTokens: undefined,
-    totalMs: undefined,
-    loadMs: undefined,
-    promptEvalMs: undefined,
-    evalMs: undefined,
-    sawError: false,
-  },
+  usage: NO_USAGE,
   end: 'complete',
 };
 const STREAM = { family: 'openai' as const, path: '/v1/chat/completions', stream: true };

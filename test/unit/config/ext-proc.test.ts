@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkForOwnEnvoy } from '../../../src/cli/own-envoy.ts';
 import { diffConfig } from '../../../src/config/diff.ts';
 import { type LoadOptions, loadConfig } from '../../../src/config/load.ts';
+import { writeCertificate } from '../../support/certificate.ts';
 import { type TempDir, tempDir } from '../../support/temp-dir.ts';
 import { problemsOf } from './load-text.ts';
 
@@ -12,18 +12,8 @@ let dir: TempDir;
 
 beforeAll(() => {
   dir = tempDir();
-  for (const name of ['a', 'b']) {
-    const key = [
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-keyout',
-      join(dir.path, `${name}.key`),
-    ];
-    const cert = ['-nodes', '-days', '2', '-subj', `/CN=${name}`, '-out', join(dir.path, `${name}.pem`)];
-    expect(spawnSync('openssl', ['req', '-x509', ...key, ...cert]).status).toBe(0);
-  }
+  for (const name of ['a', 'b'])
+    writeCertificate({ key: join(dir.path, `${name}.key`), cert: join(dir.path, `${name}.pem`) }, { name });
 });
 afterAll(() => dir.remove());
 

@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type LoadOptions, loadConfig } from '../../../src/config/load.ts';
+import { writeCertificate } from '../../support/certificate.ts';
 import { type TempDir, tempDir } from '../../support/temp-dir.ts';
 import { problemsOf, variable } from './load-text.ts';
 
@@ -17,15 +17,8 @@ function load(text: string, options: Partial<LoadOptions> = {}) {
 }
 
 function newKeyPair(name: string): void {
-  const files = ['-keyout', join(dir.path, `${name}.key`), '-out', join(dir.path, `${name}.pem`)];
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-  execFileSync(
-    'openssl',
-    ['req', '-x509', ...curve, '-nodes', '-subj', '/CN=warmpath', '-days', '2', ...files],
-    {
-      stdio: 'ignore',
-    },
-  );
+  const files = { key: join(dir.path, `${name}.key`), cert: join(dir.path, `${name}.pem`) };
+  writeCertificate(files, { name: 'warmpath' });
 }
 
 beforeAll(() => {

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { createServer } from 'node:net';
@@ -8,6 +7,7 @@ import { SystemClock } from '../../../src/app/system-clock.ts';
 import type { NodeSpec } from '../../../src/fleet/types.ts';
 import { OllamaClient } from '../../../src/nodes/ollama-client.ts';
 import { PollError } from '../../../src/nodes/poll-error.ts';
+import { writeCertificate } from '../../support/certificate.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { alpha, nodeSpec, rawNode, type ScriptedNode, scriptedNode } from './scripted-node.ts';
 
@@ -288,29 +288,7 @@ describe('a node with TLS', () => {
     const dir = tempDir();
     cleanups.push(() => dir.remove());
     const [key, cert] = [join(dir.path, 'key.pem'), join(dir.path, 'cert.pem')];
-    execFileSync(
-      'openssl',
-      [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
-        '-days',
-        '2',
-        '-subj',
-        '/CN=gpu1.example',
-        '-addext',
-        'subjectAltName=DNS:gpu1.example',
-        '-keyout',
-        key,
-        '-out',
-        cert,
-      ],
-      { stdio: 'ignore' },
-    );
+    writeCertificate({ key, cert }, { name: 'gpu1.example', altName: 'DNS:gpu1.example' });
     return { path: cert, tls: { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') } };
   };
   const spec = (port: number, host: string, tlsCaFile: string | undefined) =>

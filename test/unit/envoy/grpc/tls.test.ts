@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ import { methodsOf } from '../../../../src/envoy/grpc/service.ts';
 import { Strangers } from '../../../../src/envoy/grpc/strangers.ts';
 import { TlsFiles } from '../../../../src/envoy/grpc/tls-source.ts';
 import { UnreadBudget } from '../../../../src/envoy/grpc/unread-budget.ts';
+import { writeCertificate } from '../../../support/certificate.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { freePort } from '../../../support/free-port.ts';
 import { MemoryLog, until } from './harness.ts';
@@ -28,27 +29,8 @@ const open: { close(): unknown }[] = [];
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'warmpath-tls-'));
   for (const name of ['one', 'two']) {
-    const key = [
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-keyout',
-      join(folder, `${name}.key`),
-    ];
-    const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'];
-    const args = [
-      'req',
-      '-x509',
-      ...key,
-      '-nodes',
-      '-days',
-      '2',
-      ...names,
-      '-out',
-      join(folder, `${name}.pem`),
-    ];
-    expect(spawnSync('openssl', args).status).toBe(0);
+    const files = { key: join(folder, `${name}.key`), cert: join(folder, `${name}.pem`) };
+    writeCertificate(files, { name, altName: 'IP:127.0.0.1' });
   }
 });
 afterEach(async () => {
