@@ -31,8 +31,8 @@ export interface Explanation {
   /** Key of the model that would serve it: an alias or a fallback makes it another. */
   readonly target: string;
   readonly path: string;
-  /** Whether any node of the fleet lists the target. */
-  readonly isKnown: boolean;
+  /** What a client would be told now; undefined where there are nodes to try. */
+  readonly refusal: { readonly code: string; readonly message: string } | undefined;
   readonly ranking: Ranking;
   /** Requests for the model that wait for a slot. */
   readonly waiting: number;

@@ -48,6 +48,7 @@ export const decisionSchema = z.object({
   edits: z.array(
     z.looseObject({ field: text, to: z.union([text, count]).optional(), name: text.optional() }),
   ),
+  refusal: z.object({ code: text, message: text }).optional(),
   snapshotVersion: count,
   ranking: rankingSchema,
   attempts: z.array(z.object({ node: text, result: text })),

@@ -1,9 +1,11 @@
 import type { FailureReason, ModelKey, NodeId } from '../fleet/types.ts';
+import type { ErrorCode } from '../request/errors.ts';
 import type { BodyEdit, RouteRequest } from '../request/types.ts';
 import type { RankedNode, Ranking } from '../routing/types.ts';
 import type { Caller, WaitReason } from '../waiting/types.ts';
 import type { Company } from './company.ts';
 import { decisionRecord } from './decision-view.ts';
+import { Recent } from './recent.ts';
 import type { DecisionRecord, Outcome } from './types.ts';
 
 export interface DecisionFields {
@@ -13,7 +15,6 @@ export interface DecisionFields {
   readonly request: RouteRequest;
   readonly ranking: Ranking;
   readonly snapshotVersion: number;
-  readonly concurrency: number;
   /** The model that the client asked for; `request.model` unless told. */
   readonly asked?: ModelKey;
   readonly caller?: Caller;
@@ -23,6 +24,14 @@ export interface DecisionFields {
   readonly edits?: readonly BodyEdit[];
   /** On the first node. */
   readonly company?: Company | undefined;
+  /** No node gets it; the ranking says what stood against each. */
+  readonly refusal?: Refusal;
+}
+
+/** What the client was told instead of an answer. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
 }
 
 /** A decision while its request runs, and for as long as it is remembered. Owned by the use cases. */
@@ -32,13 +41,12 @@ export class Decision {
   readonly request: RouteRequest;
   readonly ranking: Ranking;
   readonly snapshotVersion: number;
-  /** Requests of ours on the first node and model, this one included. */
-  readonly concurrency: number;
   readonly asked: ModelKey;
   readonly caller: Caller | undefined;
   readonly waitedMs: number;
   readonly waitedFor: WaitReason | undefined;
   readonly edits: readonly BodyEdit[];
+  readonly refusal: Refusal | undefined;
   /** On the node that it was last sent to. */
   company: Company | undefined;
   /** Monotonic ms at which the client's stream ended; undefined while it runs. */
@@ -52,12 +60,12 @@ export class Decision {
     this.request = fields.request;
     this.ranking = fields.ranking;
     this.snapshotVersion = fields.snapshotVersion;
-    this.concurrency = fields.concurrency;
     this.asked = fields.asked ?? fields.request.model.key;
     this.caller = fields.caller;
     this.waitedMs = fields.waitedMs ?? 0;
     this.waitedFor = fields.waitedFor;
     this.edits = fields.edits ?? [];
+    this.refusal = fields.refusal;
     this.company = fields.company;
   }
 
@@ -89,33 +97,33 @@ export class Decision {
   }
 }
 
-/** Decisions whose requests run, and the last `capacity` of all. */
+/** Decisions whose requests run, the last `capacity` of all, and as many refusals: a flood of those drives out no decision. */
 export class DecisionLog {
-  readonly #capacity: number;
   readonly #open = new Map<string, Decision>();
-  readonly #ring: (Decision | undefined)[];
-  readonly #recent = new Map<string, Decision>();
-  #next = 0;
+  readonly #placed: Recent<Decision>;
+  readonly #refused: Recent<Decision>;
 
   constructor(capacity: number) {
-    this.#capacity = capacity;
-    this.#ring = new Array(capacity);
+    this.#placed = new Recent(capacity);
+    this.#refused = new Recent(capacity);
   }
 
+  /** A request is on its way. */
   add(decision: Decision): void {
     this.#open.set(decision.id, decision);
-    const evicted = this.#ring[this.#next];
-    if (evicted !== undefined) this.#recent.delete(evicted.id);
-    this.#ring[this.#next] = decision;
-    this.#recent.set(decision.id, decision);
-    this.#next = (this.#next + 1) % this.#capacity;
+    this.#placed.add(decision);
+  }
+
+  /** No node gets the request. */
+  addRefused(decision: Decision): void {
+    this.#refused.add(decision);
   }
 
   find(id: string): Decision | undefined {
-    return this.#open.get(id) ?? this.#recent.get(id);
+    return this.#open.get(id) ?? this.#placed.find(id) ?? this.#refused.find(id);
   }
 
-  /** Its outcome is known: only the ring remembers it now. */
+  /** Its outcome is known: only the last ones are remembered now. */
   close(id: string): void {
     this.#open.delete(id);
   }
@@ -137,12 +145,17 @@ export class DecisionLog {
 
   /** Newest first. */
   recent(limit: number): DecisionRecord[] {
-    const records: DecisionRecord[] = [];
-    for (let back = 1; back <= this.#capacity && records.length < limit; back += 1) {
-      const decision = this.#ring[(this.#next - back + this.#capacity) % this.#capacity];
-      if (decision === undefined) break;
-      records.push(decision.toRecord());
-    }
-    return records;
+    const latest = [...first(limit, this.#placed), ...first(limit, this.#refused)];
+    latest.sort((a, b) => b.at.getTime() - a.at.getTime());
+    return latest.slice(0, limit).map((decision) => decision.toRecord());
   }
+}
+
+function first<Item>(limit: number, items: Iterable<Item>): Item[] {
+  const found: Item[] = [];
+  for (const item of items) {
+    if (found.length >= limit) break;
+    found.push(item);
+  }
+  return found;
 }

@@ -24,7 +24,7 @@ const ms = z.number().min(0).max(1e10);
 export const recordedRequestSchema = z.object({
   /** When it arrived, ISO 8601. */
   at: z.iso.datetime(),
-  /** Id of the decision; of requests that were never placed there is none. */
+  /** Id of the decision or the refusal. */
   id: name.optional(),
   path: name,
   /** Canonical key of the model asked for, and of the one that was to serve it: aliases and fallbacks make them differ. */

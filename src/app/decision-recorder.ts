@@ -54,10 +54,11 @@ export class DecisionRecorder implements RequestWatcher {
     });
   }
 
-  unplaced({ request, caller, waitedMs, why }: UnplacedRequest): void {
+  unplaced({ id, request, caller, waitedMs, why }: UnplacedRequest): void {
     const { clock } = this.#options;
     this.#write({
       at: new Date(clock.date().getTime() - waitedMs).toISOString(),
+      id,
       ...this.#features(request, caller),
       target: request.model.key,
       waitedMs: rounded(waitedMs),

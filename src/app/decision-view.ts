@@ -28,6 +28,7 @@ export function decisionRecord(decision: Decision): DecisionRecord {
     waitedMs: decision.waitedMs,
     waitedFor: decision.waitedFor,
     edits: decision.edits,
+    refusal: decision.refusal,
     snapshotVersion: decision.snapshotVersion,
     ranking: decision.ranking,
     attempts: attemptsOf(decision),

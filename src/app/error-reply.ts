@@ -14,13 +14,21 @@ export interface Reply {
 /** Sent with 429 and 503 where nobody knows better. */
 const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
-/** The refusal in the shape of the API that was called; `requestId` is shown where that shape has a place for it. */
-export function errorReply(error: RouterError, family: ApiFamily, requestId = ''): Reply {
+/**
+ * The refusal in the shape of the API that was called; `requestId` is shown where that shape has a place for it,
+ * `decisionId` is what `warmpath explain --decision` knows it by.
+ */
+export function errorReply(
+  error: RouterError,
+  family: ApiFamily,
+  { requestId = '', decisionId }: { requestId?: string | undefined; decisionId?: string | undefined } = {},
+): Reply {
   const status = httpStatus(error.code, family);
   const headers: Record<string, string> = {
     'content-type': 'application/json; charset=utf-8',
     'x-warmpath-error': error.code,
   };
+  if (decisionId !== undefined) headers['x-warmpath-decision'] = decisionId;
   if (status === 429 || status === 503)
     headers['retry-after'] = String(
       Math.max(1, Math.ceil(error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS)),

@@ -8,6 +8,8 @@ import type { Outcome } from './types.ts';
 
 /** A request that no node ever got: refused, or its client hung up in the line. */
 export interface UnplacedRequest {
+  /** As a decision's would be. */
+  readonly id: string;
   readonly request: RouteRequest;
   readonly caller: Caller;
   /** In the line, ms; 0 where it never stood there. */

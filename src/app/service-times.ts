@@ -46,7 +46,7 @@ export function serviceTimes(
     prefixes: request.prefixes,
     endedAt: clock.date().getTime() - Math.max(0, now - endedAt),
     // Where nothing is known of who ran there, it counts as alone, which teaches no slots.
-    concurrency: company?.concurrency ?? (isFirst ? decision.concurrency : 1),
+    concurrency: company?.concurrency ?? 1,
     besideOthers: company?.others,
     servedBeside: company === undefined || !isWork ? undefined : servedBeside(company, beganAt, find, ledger),
     afterFirstEndMs: company === undefined || !isWork ? undefined : afterFirstEnd(company, endedAt, find),

@@ -38,6 +38,8 @@ export interface DecisionRecord {
   readonly waitedFor: WaitReason | undefined;
   /** What was changed in the body. */
   readonly edits: readonly BodyEdit[];
+  /** What the client was told where no node got it; `ranking` then says which would have been tried, and why not. */
+  readonly refusal: { readonly code: ErrorCode; readonly message: string } | undefined;
   readonly snapshotVersion: number;
   readonly ranking: Ranking;
   /** In the order in which they are known; empty while the first one runs. */
@@ -125,7 +127,8 @@ export interface Usage {
 /** Who hears what became of a request; exactly one of the two is called, once, perhaps before `place` returns. */
 export interface Placing {
   placed(decision: RouteDecision): void;
-  refused(error: RouterError): void;
+  /** `id`: by which the refusal is remembered. */
+  refused(error: RouterError, id?: string): void;
 }
 
 /** A request from its arrival to its end. */

@@ -9,6 +9,9 @@ const REPLAY: Record<DecisionShown['replay'], string> = {
   not_kept: 'What it followed from is no longer kept: the ranking cannot be made again.',
 };
 
+const NOT_RANKED =
+  'No ranking is kept of it: it is not about the nodes, or many were refused within a moment.';
+
 const WAITED_FOR: Record<string, string> = {
   slots_busy: 'all slots were busy',
   loading: 'the model was being loaded',
@@ -23,11 +26,15 @@ export function renderDecision(decision: DecisionShown, paint: Paint, width: num
     requestLine(decision),
     ...callerLine(decision),
     ...editLines(decision),
-    '',
-    rankingTable(ranking, paint, width).trimEnd(),
+    ...refusalLine(decision, paint),
     '',
   ];
+  if (ranking.nodes.length > 0) lines.push(rankingTable(ranking, paint, width).trimEnd(), '');
   if (ranking.rejected.length > 0) lines.push(rejectedTable(ranking, paint, width).trimEnd(), '');
+  if (decision.refusal !== undefined) {
+    if (ranking.nodes.length + ranking.rejected.length === 0) lines.push(paint('dim', NOT_RANKED));
+    return `${lines.join('\n')}\n`;
+  }
   lines.push(
     ...attemptLines(decision, paint),
     ...outcomeLines(decision),
@@ -58,6 +65,12 @@ function callerLine({ caller, waitedMs, waitedFor }: DecisionShown): string[] {
     parts.push(`waited ${formatAge(waitedMs)}${why}`);
   }
   return parts.length === 0 ? [] : [parts.join(' · ')];
+}
+
+/** The ranking below it is the one of that moment. */
+function refusalLine({ refusal }: DecisionShown, paint: Paint): string[] {
+  if (refusal === undefined) return [];
+  return [`${paint('red', 'refused')}: ${displayText(refusal.code)}, ${displayText(refusal.message)}`];
 }
 
 function editLines({ edits }: DecisionShown): string[] {

@@ -61,18 +61,19 @@ export function createAdminView(deps: AdminViewDependencies): AdminSource {
   };
 }
 
-function explain({ router, fleet }: AdminViewDependencies, query: ExplainQuery): Explanation {
+function explain({ router }: AdminViewDependencies, query: ExplainQuery): Explanation {
   const endpoint = inferenceEndpoint(query.path);
   if (endpoint === undefined) throw new RouterError('not_allowed', `${query.path} is not an inference path`);
   const model = parseModelName(query.model);
-  const { target, ...ranking } = router.preview(
+  const { request, ranking, refusal } = router.preview(
     plainRequest(endpoint, model, { numCtx: query.numCtx, bodyBytes: 300, promptBytes: 200 }),
   );
+  const target = request.model.key;
   return {
     model: model.key,
     path: query.path,
     target,
-    isKnown: fleet.snapshot().byModel.has(target),
+    refusal: refusal && { code: refusal.code, message: refusal.message },
     ranking,
     waiting: router.line().byModel.find(({ name }) => name === target)?.waiting ?? 0,
   };

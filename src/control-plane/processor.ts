@@ -31,6 +31,7 @@ export function createProcessor(parts: ProcessorParts): ProcessorService {
       profile,
       minEndpoints: parts.minEndpoints,
       maxBodyBytes: config.limits.body,
+      tellsDecisions: config.responseHeaders,
       wantsResponseHeaders: readsAnswers,
       onProblem,
       onStream: (mode) => report.opened(mode),

@@ -19,13 +19,13 @@ export function rejections(
   const ranked = new Set(ranking.nodes.map(({ id }) => id));
   const rejected: { id: string; reason: Ranking['rejected'][number]['reason'] }[] = [];
   const { key } = request.model;
-  const isKnown = snapshot.byModel.has(key);
-  const knows = (node: NodeView): boolean => knownModels(node).has(key);
+  // A node whose list was never seen may have it.
+  const knows = (node: NodeView): boolean => node.tagsAt === undefined || knownModels(node).has(key);
   const tell = (node: NodeView, reason: (typeof rejected)[number]['reason']): void => {
     if (rejected.length < most && !ranked.has(node.id)) rejected.push({ id: node.id, reason });
   };
   for (const node of snapshot.nodes)
-    if (!isKnown || knows(node)) tell(node, rejectReason(request, node, inflight, now) ?? 'list_full');
-  if (isKnown) for (const node of snapshot.nodes) if (!knows(node)) tell(node, 'model_unknown');
+    if (knows(node)) tell(node, rejectReason(request, node, inflight, now) ?? 'list_full');
+  for (const node of snapshot.nodes) if (!knows(node)) tell(node, 'model_unknown');
   return rejected;
 }

@@ -115,6 +115,16 @@ describeReal({ ...envoy, path: envoyPath === 'envoy' ? undefined : envoyPath }, 
       const { code, out, err } = await warmpathCli('explain', 'nope', ...admin());
       expect(code).toBe(1);
       expect(out + err).toMatch(/nope/);
+      expect(out).toMatch(/n1 +does not have the model/);
+    });
+
+    it('--decision tells of a refusal what its client was told, and why no node took it', async () => {
+      const answer = await post(`${warmpath.url}/api/generate`, { ...GENERATE, model: 'nope' });
+      expect(answer.status).toBe(404);
+      const id = String(answer.headers['x-warmpath-decision']);
+      const { code, out } = await warmpathCli('explain', '--decision', id, ...admin());
+      expect(code, out).toBe(0);
+      expect(out).toContain("refused: model_not_found, model 'nope' not found");
     });
   });
 

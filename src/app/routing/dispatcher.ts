@@ -52,7 +52,6 @@ export class Dispatcher {
       request,
       ranking,
       snapshotVersion: snapshot.version,
-      concurrency: ledger.onModel(best.id, model),
       asked: asked.model.key,
       caller,
       waitedMs,

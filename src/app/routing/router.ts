@@ -1,8 +1,5 @@
-import type { ModelKey } from '../../fleet/types.ts';
 import { type ErrorCode, RouterError } from '../../request/errors.ts';
 import type { RouteRequest } from '../../request/types.ts';
-import { rejections } from '../../routing/rejections.ts';
-import type { Ranking } from '../../routing/types.ts';
 import type { Caller, LineReport } from '../../waiting/types.ts';
 import type { Outcome, PlacedRequest, Placing, RequestRouter, RouteDecision } from '../types.ts';
 import { Charges } from './charges.ts';
@@ -10,17 +7,14 @@ import { type Choice, Chooser, nobodyAhead } from './chooser.ts';
 import { ClaimedInflight } from './claims.ts';
 import type { RouterDependencies } from './dependencies.ts';
 import { type Dispatch, Dispatcher } from './dispatcher.ts';
+import { RefusalsKept } from './refusals-kept.ts';
 import { seededBy } from './seeded.ts';
 import type { Standing } from './standing.ts';
 import { predictedTokens } from './tokens.ts';
+import { type Verdict, verdictOf } from './verdict.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 export type { RouterDependencies } from './dependencies.ts';
-
-/** What would be chosen: the model that would serve, and the nodes that would be tried. */
-export interface Preview extends Ranking {
-  readonly target: ModelKey;
-}
 
 /** More than a person reads. */
 const MAX_EXPLAINED = 1_000;
@@ -35,6 +29,7 @@ export class Router implements RequestRouter {
   readonly #dispatcher: Dispatcher;
   readonly #room: WaitingRoom;
   readonly #charges: Charges;
+  readonly #refusals: RefusalsKept;
   #sequence = 0;
 
   constructor(dependencies: RouterDependencies) {
@@ -46,13 +41,26 @@ export class Router implements RequestRouter {
       this.#dispatch(dispatch),
     );
     this.#charges = new Charges(this.#room.line.shares);
+    this.#refusals = new RefusalsKept(dependencies, ({ id, request }, most) =>
+      verdictOf(
+        this.#chooser,
+        { request, random: seededBy(id), ahead: nobodyAhead, leftMs: undefined },
+        most,
+      ),
+    );
   }
 
   place(request: RouteRequest, caller: Caller, heldBytes: number, asker: Placing): PlacedRequest {
-    const unplaced = this.#unplaced(request, caller);
-    const placing = unplaced === undefined ? asker : tellingRefusals(asker, unplaced);
     this.#sequence += 1;
     const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
+    const unplaced = this.#unplaced(id, request, caller);
+    const placing: Placing = {
+      placed: (decision) => asker.placed(decision),
+      refused: (error) => {
+        unplaced(error);
+        asker.refused(error, id);
+      },
+    };
     try {
       const choice = this.#choose(id, request, caller);
       this.#deps.demand.note?.(choice.request.model.key, choice.situation.now);
@@ -96,16 +104,11 @@ export class Router implements RequestRouter {
   }
 
   /** What would be chosen now and why no other node, without a lease and without a trace. */
-  preview(asked: RouteRequest): Preview {
-    const { request, target, ranking, situation } = this.#chooser.choose({
-      request: asked,
-      random: this.#deps.random,
-      ahead: (model) => this.#room.line.waitingFor(model, asked.among),
-      leftMs: undefined,
-    });
-    const { snapshot, inflight, now } = situation;
-    const rejected = rejections(request, snapshot, inflight, ranking, MAX_EXPLAINED, now);
-    return { nodes: ranking.nodes, rejected, target: target.key };
+  preview(request: RouteRequest): Verdict {
+    const { random } = this.#deps;
+    const { line } = this.#room;
+    const ahead = (model: string) => line.waitingFor(model, request.among);
+    return verdictOf(this.#chooser, { request, random, ahead, leftMs: undefined }, MAX_EXPLAINED);
   }
 
   line(): LineReport {
@@ -137,14 +140,15 @@ export class Router implements RequestRouter {
     return decision;
   }
 
-  /** Tells those who follow requests of one that no node ever gets; undefined: nobody does. */
-  #unplaced(request: RouteRequest, caller: Caller): Unplaced | undefined {
+  /** To be told of a request that no node ever gets. */
+  #unplaced(id: string, request: RouteRequest, caller: Caller): Unplaced {
     const { watchers = [], clock } = this.#deps;
-    if (!watchers.some((watcher) => watcher.unplaced !== undefined)) return undefined;
     const since = clock.now();
     return (why) => {
-      const unplaced = { request, caller, why, waitedMs: clock.now() - since };
-      for (const watcher of watchers) watcher.unplaced?.(unplaced);
+      const waitedMs = clock.now() - since;
+      if (why !== 'client_gone') this.#refusals.keep({ id, request, caller, waitedMs, error: why });
+      const code = why === 'client_gone' ? why : why.code;
+      for (const watcher of watchers) watcher.unplaced?.({ id, request, caller, why: code, waitedMs });
     };
   }
 
@@ -164,17 +168,7 @@ function waits({ best }: Choice, caller: Caller): boolean {
   return caller.maxWaitMs > 0 && best.reason !== 'last_resort' && best.reason !== 'any';
 }
 
-type Unplaced = (why: ErrorCode | 'client_gone') => void;
-
-function tellingRefusals(placing: Placing, unplaced: Unplaced): Placing {
-  return {
-    placed: (decision) => placing.placed(decision),
-    refused: (error) => {
-      unplaced(error.code);
-      placing.refused(error);
-    },
-  };
-}
+type Unplaced = (why: RouterError | 'client_gone') => void;
 
 class Placed implements PlacedRequest {
   readonly #id: string;

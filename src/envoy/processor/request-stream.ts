@@ -61,6 +61,8 @@ export interface Shared {
   /** What was found out of proxies that do not tell their mode. */
   readonly untold: { isDuplex: boolean };
   readonly watchAnswer: WatchAnswer | undefined;
+  /** Refusals carry their ids. */
+  readonly tellsDecisions: boolean;
   readonly signs: FilterSigns;
   /** A stream has begun, of a proxy that says that it sends bodies so. */
   readonly onStream: ((mode: StreamMode) => void) | undefined;
@@ -193,7 +195,7 @@ export abstract class RequestStream {
           this.watch?.routed(decision);
           placed(decision);
         }),
-      refused: (error) => this.refuse(error),
+      refused: (error, id) => this.refuse(error, id),
     });
     return caller;
   }
@@ -208,11 +210,14 @@ export abstract class RequestStream {
     }
   }
 
-  protected refuse(error: RouterError): void {
+  /** `id`: of the refusal, where it is remembered. */
+  protected refuse(error: RouterError, id?: string): void {
     const path = this.head?.path ?? '';
     this.deps.router.refused(error.code);
     const family = this.endpoint?.family ?? apiFamily(path);
-    this.#reply(this.shared.replies.refusal(errorReply(error, family, this.head?.requestId), error.code));
+    const decisionId = this.shared.tellsDecisions ? id : undefined;
+    const reply = errorReply(error, family, { requestId: this.head?.requestId, decisionId });
+    this.#reply(this.shared.replies.refusal(reply, error.code));
   }
 
   #reply(reply: ProcessingResponse): void {

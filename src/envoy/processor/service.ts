@@ -30,6 +30,8 @@ export interface ProcessorOptions {
   readonly testNodes?: NodeAddresses;
   /** Follows answers where no access log tells of them. */
   readonly watchAnswer?: WatchAnswer;
+  /** Refusals carry the ids by which they can be asked about. Default: true. */
+  readonly tellsDecisions?: boolean;
   /** Hears of each stream, and how its proxy says that it sends bodies. */
   readonly onStream?: (mode: StreamMode) => void;
   /** Hears of each thing that is wrong with how we are called, each time; the log has it already. */
@@ -63,6 +65,7 @@ export class ProcessorService implements GrpcService {
       testNodes: options.testNodes,
       untold: { isDuplex: false },
       watchAnswer: options.watchAnswer,
+      tellsDecisions: options.tellsDecisions ?? true,
       signs: new FilterSigns(problem),
       onStream: options.onStream,
       problem,

@@ -294,14 +294,14 @@ it('explains with the query as typed', async () => {
           model: 'alpha:latest',
           target: 'alpha:latest',
           path: query.path,
-          isKnown: true,
+          refusal: undefined,
           ranking: { nodes: [], rejected: [] },
           waiting: 0,
         };
       },
     }),
   );
-  expect((await get('/explain?model=Alpha')).json()).toMatchObject({ model: 'alpha:latest', isKnown: true });
+  expect((await get('/explain?model=Alpha')).json()).toMatchObject({ model: 'alpha:latest' });
   await get('/explain?model=hf.co%2Fa%2Fb&num_ctx=8192&path=/v1/embeddings');
   expect(asked).toEqual([
     { model: 'Alpha', numCtx: undefined, path: '/api/chat' },

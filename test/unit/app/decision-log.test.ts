@@ -2,14 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { Decision, DecisionLog } from '../../../src/app/decision-log.ts';
 import { request } from '../routing/builders.ts';
 
-function decision(id: string): Decision {
+function decision(id: string, atMs = 0): Decision {
   return new Decision({
     id,
-    at: new Date('2026-01-01T00:00:00.000Z'),
+    at: new Date(Date.parse('2026-01-01T00:00:00.000Z') + atMs),
     request: request(),
     ranking: { nodes: [], rejected: [] },
     snapshotVersion: 1,
-    concurrency: 1,
   });
 }
 
@@ -35,6 +34,18 @@ describe('decisions', () => {
     expect(log.openCount).toBe(0);
     expect(log.find('d0')).toBeUndefined();
     expect(log.find('d4999')?.id).toBe('d4999');
+  });
+
+  it('are told with the refusals between them, of which a flood drives none of them out', () => {
+    const log = new DecisionLog(3);
+    log.add(decision('d1', 1));
+    for (let index = 0; index < 50; index += 1) log.addRefused(decision(`r${index}`, 2 + index));
+    log.add(decision('d2', 99));
+    expect(log.recent(9).map(({ id }) => id)).toEqual(['d2', 'r49', 'r48', 'r47', 'd1']);
+    expect(log.recent(2).map(({ id }) => id)).toEqual(['d2', 'r49']);
+    expect(log.find('r49')?.id).toBe('r49');
+    expect(log.find('r0')).toBeUndefined();
+    expect(log.openCount).toBe(2);
   });
 
   it('whose stream ended and whose log never came are dropped after a while; running ones stay', () => {

@@ -40,7 +40,6 @@ function aDecision(): Decision {
     request: request({ promptBytes: 700, numCtx: 8_192, prefixes: [{ hash: 9, bytes: 500 }] }),
     ranking: { nodes: [ranked], rejected: [] },
     snapshotVersion: 1,
-    concurrency: 1,
     asked: 'gpt-4o:latest',
     caller,
     waitedMs: 2_000,
@@ -92,7 +91,7 @@ it.each([
   { why: 'client_gone', end: 'client_gone', code: undefined },
 ] as const)('writes requests that no node ever got: $why', ({ why, end, code }) => {
   const { recorder, read } = aRecorder();
-  recorder.unplaced({ request: request(), caller, waitedMs: 1_500, why });
+  recorder.unplaced({ id: 'd1', request: request(), caller, waitedMs: 1_500, why });
   expect(read()).toMatchObject([{ end, waitedMs: 1_500, totalMs: 1_500, attempts: 0, model: MODEL }]);
   expect(read()[0]?.code).toBe(code);
 });
@@ -100,12 +99,18 @@ it.each([
 it('tells callers apart and says not who they are, within one process only', () => {
   const { recorder, lines, read } = aRecorder();
   for (const id of ['192.0.2.7', '192.0.2.8', '192.0.2.7'])
-    recorder.unplaced({ request: request(), caller: { ...caller, id }, waitedMs: 0, why: 'no_node' });
+    recorder.unplaced({
+      id: 'd1',
+      request: request(),
+      caller: { ...caller, id },
+      waitedMs: 0,
+      why: 'no_node',
+    });
   const [first, second, third] = read().map((line) => line?.caller);
   expect(first).toBe(third);
   expect(first).not.toBe(second);
   expect(lines.join()).not.toContain('192.0.2');
   const other = aRecorder('another salt');
-  other.recorder.unplaced({ request: request(), caller, waitedMs: 0, why: 'no_node' });
+  other.recorder.unplaced({ id: 'd1', request: request(), caller, waitedMs: 0, why: 'no_node' });
   expect(other.read()[0]?.caller).not.toBe(first);
 });

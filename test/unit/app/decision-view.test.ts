@@ -28,7 +28,6 @@ function decision(fields: Partial<DecisionFields> = {}, outcome?: Outcome): Deci
     request: request({ promptBytes: 90, numCtx: 4_096 }),
     ranking: { nodes: [ranked(1), ranked(2)], rejected: [] },
     snapshotVersion: 3,
-    concurrency: 1,
     ...fields,
   });
   made.outcome = outcome;

@@ -5,7 +5,9 @@ import { type ErrorCode, RouterError } from '../../../src/request/errors.ts';
 import type { ApiFamily } from '../../../src/request/types.ts';
 
 function reply(code: ErrorCode, family: ApiFamily) {
-  const { status, headers, body } = errorReply(new RouterError(code, 'model \'x\' "y"'), family, 'id-1');
+  const { status, headers, body } = errorReply(new RouterError(code, 'model \'x\' "y"'), family, {
+    requestId: 'id-1',
+  });
   return { status, headers, body: JSON.parse(body) as unknown };
 }
 

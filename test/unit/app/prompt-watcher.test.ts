@@ -16,7 +16,6 @@ function noted(...nodes: ReturnType<typeof node>[]): unknown[] {
       request: asked,
       ranking: rank(asked, situation(snapshot(...nodes))),
       snapshotVersion: 1,
-      concurrency: 1,
     }),
   );
   return told;

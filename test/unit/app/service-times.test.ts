@@ -307,7 +307,7 @@ describe('F54 F55: a model whose answers break on one node', () => {
       expect(of.route(request()).addresses[0]).toBe(address(2));
       expect(of.fleet.snapshot().byId.get('n1')?.status).toBe('ready');
       const view = of.router.preview(request({ model: { raw: other, key: other } }));
-      expect(view.nodes.find(({ id }) => id === 'n1')?.terms.trust).toBeLessThan(1);
+      expect(view.ranking.nodes.find(({ id }) => id === 'n1')?.terms.trust).toBeLessThan(1);
     },
   );
 });

@@ -46,7 +46,6 @@ function decisionOf(id: string): Decision {
     request: request(),
     ranking: rank(request(), fleet),
     snapshotVersion: 1,
-    concurrency: 1,
   });
 }
 

@@ -29,6 +29,7 @@ const SOMEBODY: Caller = { id: '10.9.9.9', class: 'normal', maxWaitMs: 30_000, i
 export interface Visit {
   decision: RouteDecision | undefined;
   refusal: RouterError | undefined;
+  refusalId: string | undefined;
   placed: PlacedRequest | undefined;
 }
 
@@ -103,14 +104,20 @@ export class Workbench {
   }
 
   place(request: RouteRequest, caller: Partial<Caller> = {}, heldBytes = 0): Visit {
-    const visit: Visit = { decision: undefined, refusal: undefined, placed: undefined };
+    const visit: Visit = {
+      decision: undefined,
+      refusal: undefined,
+      refusalId: undefined,
+      placed: undefined,
+    };
     const whole = { ...SOMEBODY, ...caller };
     visit.placed = this.router.place(request, whole, heldBytes, {
       placed: (decision) => {
         visit.decision = decision;
       },
-      refused: (error) => {
+      refused: (error, id) => {
         visit.refusal = error;
+        visit.refusalId = id;
       },
     });
     if (visit.decision !== undefined) this.#placed.set(visit.decision.id, visit.placed);

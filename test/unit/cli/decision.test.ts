@@ -82,6 +82,34 @@ it('tells of a request that still runs', async () => {
   expect(io.out.text).toContain('No attempt has ended yet.');
 });
 
+it('tells of a refused request what its client was told, and what stood against each node', async () => {
+  const refusal = { code: 'no_node', message: "no node can serve 'alpha' now" } as const;
+  const ranking = { nodes: [], rejected: [{ id: 'gpu1', reason: 'down' as const }] };
+  const io = knowing(aDecision('r1-7', { refusal, ranking, waitedMs: 2_000 }));
+  expect(await runExplainDecision(io, ask)).toBe(0);
+  expect(io.out.text).toBe(
+    [
+      'r1-7 at 2026-01-01T00:00:00.000Z, snapshot 1',
+      'alpha:latest on /api/chat · 120 B, 80 B of prompt',
+      'waited 2 s',
+      "refused: no_node, no node can serve 'alpha' now",
+      '',
+      'LEFT OUT  WHY',
+      'gpu1      down',
+      '',
+      '',
+    ].join('\n'),
+  );
+});
+
+it('says why a refusal names no nodes', async () => {
+  const refusal = { code: 'query_of_death', message: 'it killed two nodes' } as const;
+  const io = knowing(aDecision('r1-7', { refusal }));
+  await runExplainDecision(io, ask);
+  expect(io.out.text).toMatch(/refused: query_of_death.*\n\nNo ranking is kept of it/);
+  expect(io.out.text).not.toContain('LEFT OUT');
+});
+
 it('prints it for programs', async () => {
   const io = knowing(whole);
   await runExplainDecision(io, { ...ask, json: true });

@@ -34,13 +34,13 @@ function aRanked(id: string, fields: Partial<RankedNode> = {}): RankedNode {
   };
 }
 
-function explaining(ranking: Explanation['ranking'], isKnown = true, asked: string[] = []) {
+function explaining(ranking: Explanation['ranking'], refusal?: Explanation['refusal'], asked: string[] = []) {
   const source = aSource([], {
     explain: ({ path }) => ({
       model: 'alpha:latest',
       target: 'alpha:latest',
       path,
-      isKnown,
+      refusal,
       ranking,
       waiting: 0,
     }),
@@ -98,7 +98,7 @@ it('says that a request would wait, and how many do', async () => {
       model: 'alpha:latest',
       target: 'alpha:latest',
       path,
-      isKnown: true,
+      refusal: undefined,
       ranking,
       waiting: 3,
     }),
@@ -117,7 +117,7 @@ it('names the model that serves an alias', async () => {
       model: 'gpt-4o:latest',
       target: 'qwen3:32b',
       path,
-      isKnown: true,
+      refusal: undefined,
       ranking,
       waiting: 0,
     }),
@@ -127,23 +127,23 @@ it('names the model that serves an alias', async () => {
   expect(io.out.text).toContain('gpt-4o:latest, served by qwen3:32b, on /api/chat: 1 of 1 nodes');
 });
 
-it.each([
-  {
-    isKnown: false,
-    rejected: [{ id: 'gpu1', reason: 'model_unknown' as const }],
-    want: 'no node has this model',
-  },
-  { isKnown: true, rejected: [{ id: 'gpu1', reason: 'down' as const }], want: 'no node can take it now' },
-  { isKnown: false, rejected: [], want: 'no nodes are configured' },
-])('says why there is nobody: $want', async ({ isKnown, rejected, want }) => {
-  const io = explaining({ nodes: [], rejected }, isKnown);
+it('says what a client would be told where nobody can take it, and why each node was left out', async () => {
+  const refusal = { code: 'no_node', message: "no node can serve 'alpha' now" };
+  const io = explaining({ nodes: [], rejected: [{ id: 'gpu1', reason: 'draining' }] }, refusal);
   expect(await runExplain(io, ask)).toBe(1);
-  expect(io.out.text).toContain(want);
+  expect(io.out.text).toContain("alpha:latest on /api/chat: no node can serve 'alpha' now (no_node)");
+  expect(io.out.text).toMatch(/gpu1 +draining/);
+});
+
+it('says that there are no nodes at all', async () => {
+  const io = explaining({ nodes: [], rejected: [] }, { code: 'no_node', message: 'no node' });
+  expect(await runExplain(io, ask)).toBe(1);
+  expect(io.out.text).toContain('no nodes are configured');
 });
 
 it('asks with the name, context and path given', async () => {
   const asked: string[] = [];
-  const io = explaining({ nodes: [aRanked('gpu1')], rejected: [] }, true, asked);
+  const io = explaining({ nodes: [aRanked('gpu1')], rejected: [] }, undefined, asked);
   await runExplain(io, { ...ask, model: 'hf.co/a/b:q4&x=1', numCtx: 8192, path: '/v1/embeddings' });
   expect(asked).toEqual([
     'http://127.0.0.1:9411/explain?model=hf.co%2Fa%2Fb%3Aq4%26x%3D1&path=%2Fv1%2Fembeddings&num_ctx=8192',
@@ -184,7 +184,7 @@ it('says who told of slots and memory, and how long ago', async () => {
       model: 'alpha:latest',
       target: 'alpha:latest',
       path,
-      isKnown: true,
+      refusal: undefined,
       ranking,
       waiting: 0,
     }),

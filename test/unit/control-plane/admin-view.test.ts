@@ -62,7 +62,7 @@ describe('explain', () => {
   it('ranks as a request would be, in the model’s canonical name', () => {
     const { view } = viewed();
     const explanation = view.explain({ model: 'M', numCtx: undefined, path: '/api/chat' });
-    expect(explanation).toMatchObject({ model: MODEL, path: '/api/chat', isKnown: true });
+    expect(explanation).toMatchObject({ model: MODEL, path: '/api/chat', refusal: undefined });
     expect(explanation.ranking.nodes.map(({ id }) => id)).toEqual(['warm', 'n1']);
   });
 
@@ -74,6 +74,20 @@ describe('explain', () => {
     expect(ranking.rejected).toEqual([{ id: 'n1', reason: 'model_unknown' }]);
   });
 
+  it('tells of a model that no node has what a client would be told, and names the nodes', () => {
+    const { ranking, refusal } = viewed().view.explain({
+      model: 'absent',
+      numCtx: undefined,
+      path: '/api/chat',
+    });
+    expect(refusal).toEqual({ code: 'model_not_found', message: "model 'absent' not found" });
+    expect(ranking.nodes).toEqual([]);
+    expect(ranking.rejected.map(({ id, reason }) => `${id} ${reason}`).sort()).toEqual([
+      'n1 model_unknown',
+      'warm model_unknown',
+    ]);
+  });
+
   it.each([
     {
       what: 'a path that is not for inference',
@@ -81,11 +95,6 @@ describe('explain', () => {
       code: 'not_allowed',
     },
     { what: 'a name that is none', query: { model: 'a b', path: '/api/chat' }, code: 'invalid_model_name' },
-    {
-      what: 'a model that no node has',
-      query: { model: 'absent', path: '/api/chat' },
-      code: 'model_not_found',
-    },
   ])('refuses $what', ({ query, code }) => {
     const { view } = viewed();
     expect(() => view.explain({ ...query, numCtx: undefined })).toThrow(expect.objectContaining({ code }));

@@ -108,7 +108,6 @@ describe('what follows requests', () => {
         request: request(),
         ranking: rank(request(), situation(snapshot(warmNode('n1')))),
         snapshotVersion: 1,
-        concurrency: 1,
       });
       for (const watcher of insight.watchers)
         watcher.ended?.(decision, 'n1', anOutcome({ address: address(1) }));

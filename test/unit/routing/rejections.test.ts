@@ -22,6 +22,16 @@ it('tells of every node that was not chosen why, those that know the model first
   ]);
 });
 
+it('tells of a model that nobody has who lacks it, and who was never asked', () => {
+  const unseen = node('unseen5', { status: 'down', models: [], tagsAt: undefined });
+  const asked = request({ model: { raw: 'absent', key: 'absent:latest' } });
+  const none = { nodes: [], rejected: [] };
+  expect(rejections(asked, snapshot(warmNode('has1'), unseen), running(), none, 10, NOW)).toEqual([
+    { id: 'unseen5', reason: 'down' },
+    { id: 'has1', reason: 'model_unknown' },
+  ]);
+});
+
 it('tells of no more nodes than asked for', () => {
   expect(rejections(request(), fleet, running(), ranking, 2, NOW).map(({ id }) => id)).toEqual([
     'beyond3',

@@ -115,7 +115,6 @@ describe('decisions', () => {
         request: request(),
         ranking: { nodes: [], rejected: [] },
         snapshotVersion: 1,
-        concurrency: 1,
         edits: [...edits, { field: 'model', to: 'm' }],
       }),
     );

@@ -52,7 +52,7 @@ describe('routing a request', () => {
 
   it('a preview ranks the same and leaves no trace', () => {
     const bench = new Workbench().withNodes({ n1: WARM, n2: [] });
-    const ranking = bench.router.preview(request());
+    const { ranking } = bench.router.preview(request());
     expect(ranking.nodes.map(({ id }) => id)).toEqual(['n1', 'n2']);
     expect(bench.ledger.size).toBe(0);
     expect(bench.decisions.recent(10)).toEqual([]);

@@ -44,7 +44,7 @@ export class FakeRouter implements RequestRouter {
         id = decision.id;
         placing.placed(decision);
       },
-      refused: (error) => placing.refused(error),
+      refused: (error, refusalId) => placing.refused(error, refusalId),
     };
     const { holds } = this;
     if (holds) this.waiting.push(watched);

@@ -477,13 +477,17 @@ describe('a request that must wait for a slot', () => {
     const { other, call, inbox } = await opened();
     call.write(head({ bones: CHAT, path: '/v1/chat/completions' }));
     await inbox.next();
-    router.waiting[0]?.refused(new RouterError('no_slot_in_time', 'server busy', { retryAfterSeconds: 7 }));
+    const busy = new RouterError('no_slot_in_time', 'server busy', { retryAfterSeconds: 7 });
+    router.waiting[0]?.refused(busy, 'me-7');
     const { immediate_response } = await inbox.next();
     expect(immediate_response?.status?.code).toBe(429);
     expect(JSON.parse(Buffer.from(immediate_response?.body ?? []).toString())).toMatchObject({
       error: { type: 'rate_limit_error', code: 'no_slot_in_time' },
     });
     expect(router.refusals).toEqual(['no_slot_in_time']);
+    const shown = immediate_response?.headers?.set_headers ?? [];
+    const id = shown.find(({ header }) => header?.key === 'x-warmpath-decision')?.header?.raw_value;
+    expect(Buffer.from(id ?? []).toString()).toBe('me-7');
     call.end();
     await other.stop();
   });
