@@ -32,7 +32,7 @@ export interface DecisionPolicies {
 }
 
 export interface DecisionCoreOptions
-  extends Pick<RouterDependencies, 'claims' | 'inputs' | 'lineTelemetry' | 'params' | 'replica'> {
+  extends Pick<RouterDependencies, 'claims' | 'closing' | 'inputs' | 'lineTelemetry' | 'params' | 'replica'> {
   readonly fleet: Fleet;
   readonly ledger: LeaseLedger;
   readonly clock: Clock;
@@ -75,6 +75,7 @@ export function createDecisionCore(options: DecisionCoreOptions): DecisionCore {
     params: options.params,
     replica: options.replica,
     claims: options.claims,
+    closing: options.closing,
     inputs: options.inputs,
     lineTelemetry: options.lineTelemetry,
     line: () => policies().line,

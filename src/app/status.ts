@@ -19,6 +19,8 @@ export const STATUS = {
   query_of_death: { http: 502 },
   line_full: { http: 429, ollama: 503 },
   no_slot_in_time: { http: 429, ollama: 503 },
+  // Not the client's rate: it need not slow down, only come again.
+  shutting_down: { http: 503 },
   internal: { http: 500 },
 } as const satisfies Record<ErrorCode, ErrorStatus>;
 

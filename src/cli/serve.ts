@@ -68,8 +68,9 @@ export async function serve(flags: RunFlags, stop: StopSignals): Promise<ExitCod
 /** Messages to and from the supervisor; its death is our end. */
 function connectSupervisor(plane: ControlPlane, stop: StopSignals): (message: FromControlPlane) => void {
   process.on('message', (message) => {
-    const { version, pid, restarts } = message as FromSupervisor; // only our own parent writes to this channel
-    plane.envoyIs({ version, pid, restarts });
+    const news = message as FromSupervisor; // only our own parent writes to this channel
+    if (news.type === 'draining') plane.endsIn(news.endsInMs);
+    else plane.envoyIs({ version: news.version, pid: news.pid, restarts: news.restarts });
   });
   process.on('disconnect', () => stop.request());
   return (message) => {

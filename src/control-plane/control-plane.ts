@@ -121,12 +121,17 @@ export class ControlPlane {
     this.#envoy = envoy;
   }
 
+  /** Whoever carries our answers ends in so many ms at the latest: who would wait for longer is told before. */
+  endsIn(ms: number): void {
+    this.#parts.closing.endsIn(ms, this.#options.clock.now());
+  }
+
   /** Rejects with the first part that failed, by name; resolves after `stop`. */
   done(): Promise<void> {
     return this.#group.done();
   }
 
-  /** Readiness first, then running streams within `deadlineMs`; aborting `signal` cuts them. */
+  /** Readiness first, then running streams within `deadlineMs`; who waits is told in time. Aborting `signal` cuts them. */
   async stop(deadlineMs: number, signal: AbortSignal): Promise<void> {
     this.#parts.readiness.drain();
     // Our own Envoy has ended before: nobody is left who must be told first.
@@ -134,7 +139,9 @@ export class ControlPlane {
       this.#envoy !== undefined &&
       !this.#parts.publisher.isHeard &&
       this.#parts.sharing.replicas().length === 1;
-    await this.#grpc?.drain({ delayMs: isAlone ? 0 : DRAIN_DELAY_MS, deadlineMs }, signal);
+    const delayMs = isAlone ? 0 : DRAIN_DELAY_MS;
+    this.endsIn(delayMs + deadlineMs);
+    await this.#grpc?.drain({ delayMs, deadlineMs }, signal);
     this.#group.stop();
     // What was learnt is saved, the other replicas are told; a part that hangs must not keep us from stopping.
     const ended = new AbortController();

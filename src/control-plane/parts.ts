@@ -11,6 +11,7 @@ import { formatHostPort } from '../app/host-port.ts';
 import type { Log } from '../app/log.ts';
 import { fleetParams } from '../app/params.ts';
 import type { Clock, Random } from '../app/ports.ts';
+import { ClosingTime } from '../app/routing/closing-time.ts';
 import type { Config } from '../config/config.ts';
 import { AccessLogService } from '../envoy/accesslog/service.ts';
 import { LastKnownFile } from '../envoy/endpoints/last-known.ts';
@@ -76,6 +77,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     telemetry: metrics,
   });
   const ledger = new LeaseLedger();
+  const closing = new ClosingTime();
   const sharing: Sharing = createSharing({
     store,
     replica,
@@ -117,6 +119,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     params: () => live.routing(),
     policies: () => policies.current(),
     claims: sharing.claims,
+    closing,
     guard: insight.guard,
     inputs: insight.inputs,
     watchers: insight.watchers,
@@ -257,6 +260,7 @@ export function createParts(options: ControlPlaneOptions, live: Live) {
     metrics,
     readiness,
     ledger,
+    closing,
     decisions,
     store,
     sharing,

@@ -18,6 +18,8 @@ export type ErrorCode =
   | 'line_full'
   /** No slot came, or will come, within the time that the request may wait. */
   | 'no_slot_in_time'
+  /** This server was told to stop, and ends before a slot comes. */
+  | 'shutting_down'
   | 'internal';
 
 /** A refusal that the client is told of. `message` is shown to the client: no addresses, no causes, no long echoes. */

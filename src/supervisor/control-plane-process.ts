@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Log } from '../app/log.ts';
 import type { Clock, Random } from '../app/ports.ts';
 import { RestartBackoff } from '../envoy/supervise/backoff.ts';
-import type { FromControlPlane, FromSupervisor } from './messages.ts';
+import type { EnvoyNews, FromControlPlane, FromSupervisor } from './messages.ts';
 // Room for what dies young, collected by one thread that takes no core from Envoy; and so much for the rest that the bodies that
 // come by do not have it collected again and again.
 import nodeFlags from './node-flags.json' with { type: 'json' };
@@ -40,7 +40,9 @@ export class ControlPlaneProcess {
   #isStopping = false;
   /** One of them has worked: whatever ends a later one, Envoy must not end with it. */
   #hasListened = false;
-  #envoy: FromSupervisor | undefined;
+  #envoy: EnvoyNews | undefined;
+  /** Monotonic ms when Envoy ends at the latest; undefined: it does not drain. */
+  #envoyEndsAt: number | undefined;
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
@@ -75,9 +77,15 @@ export class ControlPlaneProcess {
   }
 
   /** Remembered, and told again to a restarted control plane. */
-  tellEnvoy(envoy: FromSupervisor): void {
+  tellEnvoy(envoy: EnvoyNews): void {
     this.#envoy = envoy;
-    this.#send();
+    this.#send(envoy);
+  }
+
+  /** Envoy ends in so many ms at the latest. Remembered likewise. */
+  tellDrain(endsInMs: number): void {
+    this.#envoyEndsAt = this.#options.clock.now() + endsInMs;
+    this.#send({ type: 'draining', endsInMs });
   }
 
   kill(): void {
@@ -85,8 +93,14 @@ export class ControlPlaneProcess {
     this.#child?.kill('SIGKILL');
   }
 
-  #send(): void {
-    if (this.#envoy !== undefined && this.#child?.connected) this.#child.send(this.#envoy, () => undefined);
+  #send(message: FromSupervisor): void {
+    if (this.#child?.connected) this.#child.send(message, () => undefined);
+  }
+
+  #sendRemembered(): void {
+    if (this.#envoy !== undefined) this.#send(this.#envoy);
+    if (this.#envoyEndsAt !== undefined)
+      this.#send({ type: 'draining', endsInMs: Math.max(0, this.#envoyEndsAt - this.#options.clock.now()) });
   }
 
   #runOnce(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
@@ -106,7 +120,7 @@ export class ControlPlaneProcess {
       const known = message as FromControlPlane;
       if (known.type === 'listening') {
         this.#hasListened = true;
-        this.#send();
+        this.#sendRemembered();
       }
       onMessage(known);
     });

@@ -7,12 +7,20 @@ export type FromControlPlane =
   | { readonly type: 'fleet'; readonly nodes: readonly NodeSummary[] };
 
 /** What the supervisor tells the control plane. */
-export type FromSupervisor = {
+export type FromSupervisor = EnvoyNews | DrainNews;
+
+export interface EnvoyNews {
   readonly type: 'envoy';
   readonly version: string;
   readonly pid: number | undefined;
   readonly restarts: number;
-};
+}
+
+/** Envoy drains, and ends in so many ms at the latest. */
+export interface DrainNews {
+  readonly type: 'draining';
+  readonly endsInMs: number;
+}
 
 export interface NodeSummary {
   readonly id: string;

@@ -100,6 +100,7 @@ async function runBoth(
     if (event.kind === 'started')
       controlPlane.tellEnvoy({ type: 'envoy', version: binary.version, pid: event.pid, restarts });
     if (event.kind === 'ready') up.envoyIsReady();
+    if (event.kind === 'draining') controlPlane.tellDrain(config.envoy.drainTime);
     // Where it must end because the control plane cannot start, nobody waits for its requests.
     if (event.kind !== 'draining' || gentle.aborted) logEnvoy(log, event);
   };

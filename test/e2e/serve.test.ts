@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { credentials } from '@grpc/grpc-js';
 import { afterEach, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import { type SimulatedFleet, startFleet } from '../sim/fleet.ts';
 import { realEnvoy } from '../support/envoy.ts';
 import { freePort } from '../support/free-port.ts';
-import { post, send } from '../support/http-client.ts';
+import { type Answer, post, send } from '../support/http-client.ts';
 import { describeReal } from '../support/require-real.ts';
 import { type SpawnedProcess, spawnProcess } from '../support/spawn-process.ts';
 import { type TempDir, tempDir } from '../support/temp-dir.ts';
@@ -35,6 +36,9 @@ interface Place {
   readonly clients: number;
   readonly admin: number;
   readonly health: number;
+  /** Where all of that is. */
+  readonly places: readonly string[];
+  /** With the nodes. */
   readonly flags: readonly string[];
 }
 
@@ -46,6 +50,7 @@ async function prepare(...more: string[]): Promise<Place> {
   await fleet.node('n1').load('alpha');
   const [clients, admin, health] = [await freePort(), await freePort(), await freePort()];
   const addresses = ['--listen', `127.0.0.1:${clients}`, '--admin', `127.0.0.1:${admin}`];
+  const places = [...addresses, '--state-dir', dir.path];
   const nodes = fleet.specs.flatMap(({ name, url }) => ['--node', `${name}=${url}`]);
   return {
     dir,
@@ -53,7 +58,8 @@ async function prepare(...more: string[]): Promise<Place> {
     clients,
     admin,
     health,
-    flags: [...addresses, '--state-dir', dir.path, ...nodes, ...more],
+    places,
+    flags: [...places, ...nodes, ...more],
   };
 }
 
@@ -62,6 +68,35 @@ function serve({ flags, health }: Place, ...more: string[]): SpawnedProcess {
   const serving = spawnProcess(process.execPath, args, { env: ENV });
   open.push(serving);
   return serving;
+}
+
+/** An Envoy that is not ours to run, with our configuration. */
+async function envoyBeside(place: Place): Promise<void> {
+  const file = join(place.dir.path, 'envoy.yaml');
+  const printed = spawnProcess(process.execPath, [MAIN, 'envoy-config', ...place.flags], { env: ENV });
+  expect(await printed.exited, printed.output).toMatchObject({ code: 0 });
+  writeFileSync(file, printed.output);
+  const args = ['-c', file, '--concurrency', '1', '--use-dynamic-base-id', '-l', 'error'];
+  open.push(spawnProcess(envoyPath, args));
+}
+
+function generate({ clients }: Place, tokens: number): Promise<Answer> {
+  const body = { model: 'alpha', prompt: 'hi', stream: false, options: { num_predict: tokens } };
+  return post(`http://127.0.0.1:${clients}/api/generate`, body);
+}
+
+async function untilRouting(place: Place): Promise<void> {
+  await waitFor('a routed answer', async () => {
+    const { status, headers } = await generate(place, 1);
+    return status === 200 && headers['x-warmpath-decision'] !== undefined;
+  });
+}
+
+async function untilMetric({ admin }: Place, line: string): Promise<void> {
+  await waitFor(line, async () => {
+    const { text } = await send(`http://127.0.0.1:${admin}/metrics`);
+    return text.split('\n').includes(line);
+  });
 }
 
 function healthAt(port: number): HealthClient {
@@ -80,36 +115,14 @@ describeReal(
   () => {
     it('meets it on the Unix socket in a shared folder, and drains with readiness first while its streams go on', async () => {
       const place = await prepare();
-      const file = join(place.dir.path, 'envoy.yaml');
-      const printed = spawnProcess(process.execPath, [MAIN, 'envoy-config', ...place.flags], { env: ENV });
-      expect(await printed.exited, printed.output).toMatchObject({ code: 0 });
-      writeFileSync(file, printed.output);
-      const beside = spawnProcess(envoyPath, [
-        '-c',
-        file,
-        '--concurrency',
-        '1',
-        '--use-dynamic-base-id',
-        '-l',
-        'error',
-      ]);
-      open.push(beside);
+      await envoyBeside(place);
       const serving = serve(place);
       const health = healthAt(place.health);
       await waitFor('it to be ready', async () => (await health.check('readiness')) === 'SERVING');
       expect(await statuses(health)).toEqual(NAMES.map(() => 'SERVING'));
       expect(await health.check('nobody')).toMatch(/^5 /);
 
-      const url = `http://127.0.0.1:${place.clients}/api/generate`;
-      await waitFor('a routed answer', async () => {
-        const answer = await post(url, {
-          model: 'alpha',
-          prompt: 'hi',
-          stream: false,
-          options: { num_predict: 1 },
-        });
-        return answer.status === 200 && answer.headers['x-warmpath-decision'] !== undefined;
-      });
+      await untilRouting(place);
 
       const seen: string[] = [];
       const ended = new Promise<void>((resolve) =>
@@ -120,16 +133,8 @@ describeReal(
         ),
       );
       await waitFor('the watch', () => seen.length === 1);
-      const running = post(url, {
-        model: 'alpha',
-        prompt: 'hi',
-        stream: false,
-        options: { num_predict: 240 },
-      });
-      await waitFor('the request to run', async () => {
-        const { text } = await send(`http://127.0.0.1:${place.admin}/metrics`);
-        return /^warmpath_ext_proc_streams 1$/m.test(text);
-      });
+      const running = generate(place, 240);
+      await untilMetric(place, 'warmpath_ext_proc_streams 1');
       const { text } = await send(`http://127.0.0.1:${place.admin}/status`);
       expect(JSON.parse(text).extProc).toMatchObject({
         profile: 'own',
@@ -147,6 +152,30 @@ describeReal(
       await ended;
       expect(await serving.exited, serving.output).toMatchObject({ code: 0 });
       expect(serving.output).not.toContain('still open at the end');
+    });
+
+    it('tells who still waits at the end of its drain to try again, and cuts no answer', async () => {
+      const prepared = await prepare();
+      const { dir, fleet, places } = prepared;
+      const file = join(dir.path, 'warmpath.yaml');
+      const nodes = fleet.specs.map((spec) => ({ ...spec, slots: 1 }));
+      writeFileSync(file, stringify({ nodes, waiting: { maxWait: '5m' }, envoy: { drainTime: '4s' } }));
+      const place = { ...prepared, flags: [...places, '--config', file] };
+      await envoyBeside(place);
+      const serving = serve(place);
+      await untilRouting(place);
+      const running = generate(place, 900);
+      await untilMetric(place, 'warmpath_ext_proc_streams 1');
+      const waiting = generate(place, 1);
+      await untilMetric(place, 'warmpath_waiting_requests{class="normal"} 1');
+      serving.kill('SIGTERM');
+      const refused = await waiting;
+      expect(refused.status).toBe(503);
+      expect(refused.headers).toMatchObject({ 'retry-after': '5', 'x-warmpath-error': 'shutting_down' });
+      expect(refused.json()).toEqual({ error: expect.stringContaining('server is shutting down') });
+      expect(serving.isRunning).toBe(true);
+      expect(await serving.exited, serving.output).toMatchObject({ code: 0 });
+      expect(await running).toMatchObject({ status: 200, isComplete: true });
     });
   },
 );

@@ -34,6 +34,24 @@ async function busyArena(config: Record<string, unknown> = {}) {
   return { arena, release: () => occupant.reset() };
 }
 
+const MESSAGE = expect.stringContaining('server is shutting down, please try again');
+/** Who waited in vain, in the words of each API. */
+const SHUTTING_DOWN = [
+  { path: '/api/chat', body: { error: MESSAGE } },
+  {
+    path: '/v1/chat/completions',
+    body: { error: { message: MESSAGE, type: 'api_error', param: null, code: 'shutting_down' } },
+  },
+  {
+    path: '/v1/messages',
+    body: {
+      type: 'error',
+      error: { type: 'overloaded_error', message: MESSAGE },
+      request_id: expect.any(String),
+    },
+  },
+];
+
 function crowd(
   arena: Arena,
   count: number,
@@ -115,6 +133,30 @@ describeReal(await realEnvoy(), 'while requests wait', () => {
     release();
     expect(await statuses(waiting)).toBe('20 x 200');
     expect(await arena.warmpath.process.exited).toMatchObject({ code: 0 });
+  });
+
+  it('all of Warmpath may be told to end, and whose turn does not come before is told so while others still run', async () => {
+    const { arena } = await busyArena({ waiting: { maxWait: '5m' }, envoy: { drainTime: '8s' } });
+    let isCut = false;
+    void occupants[0]?.closed.then(() => {
+      isCut = true;
+    });
+    const ask = (path: string) =>
+      post(arena.url + path, { model: MODEL, max_tokens: 5, messages: [{ role: 'user', content: 'hello' }] });
+    const waiting = SHUTTING_DOWN.map(async ({ path, body }) => ({ path, body, answer: await ask(path) }));
+    await untilWaiting(arena, SHUTTING_DOWN.length);
+    arena.warmpath.process.kill('SIGTERM');
+    await arena.warmpath.process.waitForOutput(/stopping/);
+    const late = ask('/api/chat');
+    for (const { path, body, answer } of await Promise.all(waiting)) {
+      expect(answer.status, path).toBe(503);
+      expect(answer.headers, path).toMatchObject({ 'retry-after': '5', 'x-warmpath-error': 'shutting_down' });
+      expect(answer.json(), path).toEqual(body);
+    }
+    expect((await late).headers).toMatchObject({ 'x-warmpath-error': 'shutting_down' });
+    expect(isCut).toBe(false);
+    expect(arena.fleet.inference).toEqual([]);
+    expect(await arena.warmpath.process.exited, arena.warmpath.output).toMatchObject({ code: 0 });
   });
 
   it('a configuration under which nobody waits any more strands nobody', async () => {

@@ -68,7 +68,13 @@ export class Chooser {
   }
 
   /** A model that is late is better than one that only nodes of the last resort have, and that is better than none. */
-  #firstThatCan({ request, leftMs }: Wish, models: readonly ModelName[], situation: Situation): Choice {
+  #firstThatCan(
+    { request, leftMs: mayWaitMs }: Wish,
+    models: readonly ModelName[],
+    situation: Situation,
+  ): Choice {
+    const closesAt = this.#deps.closing?.at ?? Number.POSITIVE_INFINITY;
+    const leftMs = mayWaitMs === undefined ? undefined : Math.min(mayWaitMs, closesAt - situation.now);
     let late: Choice | undefined;
     let resort: Choice | undefined;
     let refusal: RouterError | undefined;

@@ -13,6 +13,7 @@ import type { Clock, Random } from '../ports.ts';
 import type { RequestWatcher } from '../request-watcher.ts';
 import type { LineTelemetry, Telemetry } from '../telemetry-port.ts';
 import type { SlotClaims } from './claims.ts';
+import type { ClosingTime } from './closing-time.ts';
 
 /** Keeps bodies that crash nodes from being handed on, see `QueryGuard`. */
 export interface BodyGuard {
@@ -53,6 +54,8 @@ export interface RouterDependencies {
   readonly lineTelemetry?: LineTelemetry | undefined;
   /** Undefined: no other control plane dispatches to these nodes. */
   readonly claims?: SlotClaims | undefined;
+  /** Undefined: the server is never told to stop. */
+  readonly closing?: ClosingTime | undefined;
   readonly watchers?: readonly RequestWatcher[];
   /** Keeps what decisions followed from, so that they can be made again; undefined: that is not kept. */
   readonly inputs?: DecisionInputs | undefined;

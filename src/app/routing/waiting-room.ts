@@ -10,9 +10,10 @@ import { Alarm } from './alarm.ts';
 import { Attention } from './attention.ts';
 import { type Choice, type Chooser, nobodyAhead } from './chooser.ts';
 import type { ClaimedInflight } from './claims.ts';
+import { ClosingTime } from './closing-time.ts';
 import type { RouterDependencies } from './dependencies.ts';
 import { type Dispatch, leasedModel } from './dispatcher.ts';
-import { cannotBegin, lineFull, noSlotInTime } from './line-refusals.ts';
+import { certainlyLate, lineFull, noSlotInTime, shuttingDown } from './line-refusals.ts';
 import { seededBy } from './seeded.ts';
 import { slotsOf } from './slots.ts';
 import { type Arrival, groupOf, mayBegin, Standing, untilOf } from './standing.ts';
@@ -46,6 +47,8 @@ export class WaitingRoom {
   readonly #attention: Attention;
   readonly #look: Alarm;
   readonly #soon: Alarm;
+  readonly #closing: ClosingTime;
+  readonly #close: Alarm;
   readonly #claiming = new Set<Standing>();
   #isLooking = false;
   /** Requests that were given a slot so far. */
@@ -68,6 +71,9 @@ export class WaitingRoom {
     this.#turns = new Turns(this.line, () => policy().ageingMs);
     this.#look = new Alarm(deps.clock, () => this.look());
     this.#soon = new Alarm(deps.clock, () => this.look());
+    this.#closing = deps.closing ?? new ClosingTime();
+    this.#close = new Alarm(deps.clock, () => this.#closed());
+    this.#closing.onChange(() => this.#awaitClose());
     deps.ledger.onChange(() => this.#changed(0));
     deps.ledger.elsewhere.onChange(() => this.#changed(0));
     deps.fleet.onChange(() => this.#changed(FLEET_PAUSE_MS));
@@ -95,27 +101,31 @@ export class WaitingRoom {
   join(arrival: Arrival, choice: Choice): Standing | undefined {
     const { clock, lineTelemetry } = this.#deps;
     const now = clock.now();
-    const { maxWaitMs } = arrival.caller;
-    if (this.line.isFull(arrival.heldBytes)) {
-      arrival.placing.refused(lineFull(this.line.size, choice));
-      return undefined;
-    }
-    if (cannotBegin(choice, maxWaitMs)) {
-      arrival.placing.refused(noSlotInTime(choice, maxWaitMs, 0));
-      return undefined;
-    }
     const node = choice.situation.snapshot.byId.get(choice.best.id);
     const tokens = predictedTokens(choice.request, node);
     const standing = new Standing(arrival, { now, tokens, model: choice.request.model.key });
+    const refusal = this.#notLetIn(standing, choice, now);
+    if (refusal !== undefined) {
+      arrival.placing.refused(refusal);
+      return undefined;
+    }
     const place = this.line.join(standing, groupOf(arrival.request));
     standing.place = place;
     place.group.reason = waitReason(choice);
     if (place.group.size === 1) place.group.wants = choice.best.id;
     standing.until = untilOf(standing, choice, now);
     this.#awaitDeadline(standing, now);
+    this.#awaitClose();
     lineTelemetry?.lineJoined(standing.caller.class);
     this.#lookAgain(choice.best.terms.slotWait);
     return standing;
+  }
+
+  #notLetIn(standing: Standing, choice: Choice, now: number): RouterError | undefined {
+    const closesAt = this.#closing.at;
+    if (closesAt <= now) return shuttingDown(choice);
+    if (this.line.isFull(standing.heldBytes)) return lineFull(this.line.size, choice);
+    return certainlyLate(choice, standing, closesAt, now);
   }
 
   /** The client is gone. */
@@ -238,12 +248,9 @@ export class WaitingRoom {
         this.#start(place, choice, now);
         continue;
       }
-      const leftMs = place.waiter.until - now;
-      if (!cannotBegin(choice, leftMs)) return;
-      this.#refuse(
-        place.waiter,
-        noSlotInTime(choice, place.waiter.caller.maxWaitMs, now - place.waiter.since),
-      );
+      const refusal = certainlyLate(choice, place.waiter, this.#closing.at, now);
+      if (refusal === undefined) return;
+      this.#refuse(place.waiter, refusal);
     }
   }
 
@@ -285,7 +292,8 @@ export class WaitingRoom {
     } else {
       standing.state = 'waiting';
       if (standing.place !== undefined) this.line.recall(standing.place);
-      if (standing.until <= now) this.#deadline(standing);
+      if (this.#closing.at <= now) this.#refuse(standing, shuttingDown(standing));
+      else if (standing.until <= now) this.#deadline(standing);
       else this.#soon.at(now + DENIED_MS);
     }
   }
@@ -348,6 +356,17 @@ export class WaitingRoom {
     standing.cancelDeadline = this.#deps.clock.after(standing.until - now, () => this.#deadline(standing));
   }
 
+  #awaitClose(): void {
+    if (!this.isEmpty && Number.isFinite(this.#closing.at)) this.#close.at(this.#closing.at);
+  }
+
+  /** All who still wait are told, without a last ranking of each: there may be many, and there is little time. */
+  #closed(): void {
+    const left = [...this.line.groups].flatMap((group) => [...group.places()]);
+    for (const { waiter } of left) this.#refuse(waiter, shuttingDown(waiter));
+    this.#rest();
+  }
+
   #over(standing: Standing, outcome: LineOutcome): void {
     standing.state = 'over';
     standing.cancelDeadline();
@@ -371,6 +390,7 @@ export class WaitingRoom {
     if (!this.isEmpty) return;
     this.#look.cancel();
     this.#soon.cancel();
+    this.#close.cancel();
   }
 }
 

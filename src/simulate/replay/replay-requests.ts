@@ -10,7 +10,12 @@ const DEFAULT_ANSWER_TOKENS = 200;
 const DEFAULT_WAIT_MS = 30_000;
 
 /** Refusals for want of room: another policy may have had some. */
-const TURNED_AWAY: ReadonlySet<string> = new Set<ErrorCode>(['no_node', 'line_full', 'no_slot_in_time']);
+const TURNED_AWAY: ReadonlySet<string> = new Set<ErrorCode>([
+  'no_node',
+  'line_full',
+  'no_slot_in_time',
+  'shutting_down',
+]);
 
 /** The requests of a recording as they came, with the answers that they got then. In order of arrival. */
 export function replayRequests(records: readonly RecordedRequest[]): SimRequest[] {

@@ -143,4 +143,17 @@ describe('the control plane’s process', () => {
     await started(2);
     await waitFor('news of Envoy', () => heard.lastIndexOf(told) > heard.lastIndexOf('listening'));
   });
+
+  it('hears that Envoy drains, and after a restart how much of that is left', async () => {
+    const { plane, heard, started, pidFile, clock } = running('obedient');
+    const told = (endsInMs: number) => `told ${JSON.stringify({ type: 'draining', endsInMs })}`;
+    await started();
+    plane.tellDrain(30_000);
+    await waitFor('news of the drain', () => heard.includes(told(30_000)));
+    process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL');
+    await waitFor('the end', () => clock.pending === 1);
+    await clock.advance(100);
+    await started(2);
+    await waitFor('news of the drain', () => heard.includes(told(29_900)));
+  });
 });
