@@ -1,5 +1,6 @@
 import { exposureWarnings } from '../app/exposure-warnings.ts';
 import { formatHostPort, formatOrigin } from '../app/host-port.ts';
+import { noNodesWarning } from '../app/no-nodes.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
@@ -40,8 +41,8 @@ function problems(error: ConfigError, paint: Paint): string {
 
 function warningsOf(config: Config): string[] {
   const warnings = exposureWarnings(config);
-  const finds = config.discovery.sources.length > 0 || config.agents.listen !== undefined;
-  if (config.nodes.length === 0 && !finds) warnings.push('no nodes: every request would be answered 503');
+  const noNodes = noNodesWarning(config);
+  if (noNodes !== undefined) warnings.push(noNodes);
   if (config.nodes.length > 0 && config.nodes.every((node) => node.drain)) {
     warnings.push('all nodes are draining: every request would be answered 503');
   }

@@ -1,4 +1,5 @@
 import { flushCompileCache } from 'node:module';
+import { noNodesWarning } from '../app/no-nodes.ts';
 import { systemClock } from '../app/system-clock.ts';
 import { loadConfig } from '../config/load.ts';
 import { ControlPlane } from '../control-plane/control-plane.ts';
@@ -41,6 +42,9 @@ export async function serve(flags: RunFlags, stop: StopSignals): Promise<ExitCod
       { grpc: config.grpc ?? config.stateDir, admin: config.admin, nodes: config.nodes.length },
       'control plane is listening',
     );
+    // Some may have been kept from an earlier start. `up` says it where it says what is up.
+    const warning = plane.fleet.nodes.size === 0 ? noNodesWarning(config) : undefined;
+    if (warning !== undefined) logger.warn({}, warning);
   }
   const closeReloads = watchReloads({
     plane,
