@@ -12,7 +12,14 @@ export const extProcSchema = z.object({
   health: z.string().nullable(),
   modes: z.array(z.object({ mode: z.string(), streams: z.number() })),
   problems: z.array(
-    z.object({ problem: z.string(), count: z.number(), lastAgeMs: z.number(), remedy: z.string() }),
+    z.object({
+      problem: z.string(),
+      count: z.number(),
+      lastAgeMs: z.number(),
+      /** The address of the last that met it; null where that is not known. */
+      from: z.string().nullable().default(null),
+      remedy: z.string(),
+    }),
   ),
 });
 export type ExtProcShown = z.infer<typeof extProcSchema>;
@@ -29,10 +36,11 @@ export function extProcShown(standing: ExtProcStanding, now: number): ExtProcSho
     tls,
     health: health ?? null,
     modes: modes.map((mode) => ({ ...mode })),
-    problems: problems.map(({ problem, count, lastAt, remedy }) => ({
+    problems: problems.map(({ problem, count, lastAt, from, remedy }) => ({
       problem,
       count,
       lastAgeMs: Math.max(0, now - lastAt),
+      from: from ?? null,
       remedy,
     })),
   };

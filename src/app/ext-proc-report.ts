@@ -1,5 +1,10 @@
 import type { Alarms } from './alarms.ts';
-import type { ExtProcProblem, ProfileName } from './ext-proc-profile.ts';
+import {
+  CONNECTION_PROBLEMS,
+  type ConnectionProblem,
+  type ExtProcProblem,
+  type ProfileName,
+} from './ext-proc-profile.ts';
 import { remedyFor } from './ext-proc-remedies.ts';
 import type { Clock } from './ports.ts';
 import type { ExtProcTelemetry } from './telemetry-port.ts';
@@ -27,6 +32,8 @@ export interface SeenProblem {
   readonly count: number;
   /** Monotonic ms. */
   readonly lastAt: number;
+  /** Who was the last that met it; undefined where that is not known, or a Unix socket. */
+  readonly from?: string | undefined;
   readonly remedy: string;
 }
 
@@ -41,10 +48,20 @@ export interface ExtProcFigures {
 interface Tally {
   count: number;
   lastAt: number;
+  from: string | undefined;
+  /** How often it was met without being over meanwhile, what comes together counted once; and when the last of these was. */
+  tries: number;
+  triedAt: number;
 }
 
 /** A problem that was not met for so long is over. */
 const OVER_MS = 300_000;
+/** Proxies keep trying to connect, whoever scans ports comes once, with many connections: before so many tries there is no alarm. */
+const TRIES = 3;
+const TRY_MS = 60_000;
+/** So long a connection that came to nothing is shown: it may have been a stranger's. */
+const STRAY_MS = 900_000;
+const OF_CONNECTIONS: ReadonlySet<ExtProcProblem> = new Set(CONNECTION_PROBLEMS);
 const CHECK_MS = 30_000;
 
 /** How the proxies that call us over ext_proc are configured, and what is wrong with that: counted and shown. */
@@ -65,31 +82,33 @@ export class ExtProcReport {
 
   /** A stream has met a problem. Cheap: it may be every stream's. */
   met(problem: ExtProcProblem): void {
-    const { clock, telemetry } = this.#options;
-    telemetry.extProcProblem(problem);
-    const now = clock.now();
-    const tally = this.#problems.get(problem) ?? {
-      count: 0,
-      lastAt: now,
-    };
-    const isNew = tally.count === 0 || now - tally.lastAt >= OVER_MS;
-    tally.count += 1;
-    tally.lastAt = now;
-    this.#problems.set(problem, tally);
-    if (isNew) this.#refreshAlarm();
+    if (this.#count(problem, undefined)) this.#refreshAlarm();
+  }
+
+  /** A connection came to nothing. The alarm waits for `run`, which knows whether somebody keeps trying. */
+  refused(problem: ConnectionProblem, from: string | undefined): void {
+    this.#count(problem, from);
   }
 
   figures(): ExtProcFigures {
+    const now = this.#options.clock.now();
     return {
       profile: this.#options.profile,
       modes: [...this.#modes].map(([mode, streams]) => ({ mode, streams })),
       problems: [...this.#problems]
-        .map(([problem, { count, lastAt }]) => ({ problem, count, lastAt, remedy: remedyFor(problem) }))
+        .filter(([problem, { lastAt }]) => !OF_CONNECTIONS.has(problem) || now - lastAt < STRAY_MS)
+        .map(([problem, { count, lastAt, from }]) => ({
+          problem,
+          count,
+          lastAt,
+          from,
+          remedy: remedyFor(problem),
+        }))
         .sort((a, b) => b.count - a.count),
     };
   }
 
-  /** Takes the alarm back once nothing is wrong any more. */
+  /** Raises the alarm where somebody keeps trying to connect, and takes it back once nothing is wrong any more. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#options.clock.sleep(CHECK_MS, signal);
@@ -97,10 +116,29 @@ export class ExtProcReport {
     }
   }
 
+  /** Whether it is new, or was over. */
+  #count(problem: ExtProcProblem, from: string | undefined): boolean {
+    const { clock, telemetry } = this.#options;
+    telemetry.extProcProblem(problem);
+    const now = clock.now();
+    const known = this.#problems.get(problem);
+    const tally = known ?? { count: 0, lastAt: now, from, tries: 0, triedAt: now };
+    const isNew = tally.count === 0 || now - tally.lastAt >= OVER_MS;
+    if (isNew || now - tally.triedAt >= TRY_MS) {
+      tally.tries = isNew ? 1 : tally.tries + 1;
+      tally.triedAt = now;
+    }
+    tally.count += 1;
+    tally.lastAt = now;
+    tally.from = from;
+    if (known === undefined) this.#problems.set(problem, tally);
+    return isNew;
+  }
+
   #refreshAlarm(): void {
     const { clock, alarms } = this.#options;
     const now = clock.now();
-    const present = [...this.#problems].filter(([, { lastAt }]) => now - lastAt < OVER_MS);
+    const present = [...this.#problems].filter(([problem, tally]) => isPresent(problem, tally, now));
     if (present.length === 0) alarms.clear('ext_proc_misconfigured');
     else
       alarms.raise(
@@ -109,4 +147,8 @@ export class ExtProcReport {
           '"warmpath status" and the log say what to change there',
       );
   }
+}
+
+function isPresent(problem: ExtProcProblem, { lastAt, tries }: Tally, now: number): boolean {
+  return now - lastAt < OVER_MS && (tries >= TRIES || !OF_CONNECTIONS.has(problem));
 }

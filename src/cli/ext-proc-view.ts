@@ -18,9 +18,9 @@ export function extProcView({ extProc }: StatusReport, paint: Paint): string[] {
   ];
   return [
     facts.join(' · '),
-    ...extProc.problems.map(
-      ({ problem, count, lastAgeMs, remedy }) =>
-        `${paint('yellow', displayText(problem))} ×${count}, last ${formatAge(lastAgeMs)} ago: ${displayText(remedy)}`,
-    ),
+    ...extProc.problems.map(({ problem, count, lastAgeMs, from, remedy }) => {
+      const last = `last ${formatAge(lastAgeMs)} ago${from === null ? '' : ` from ${displayText(from)}`}`;
+      return `${paint('yellow', displayText(problem))} ×${count}, ${last}: ${displayText(remedy)}`;
+    }),
   ];
 }

@@ -76,6 +76,7 @@ export class ControlPlane {
       ...grpcOptions(config),
       limits: { bodyBytes: config.limits.body },
       services: [this.#parts.processor, this.#parts.publisher, this.#parts.accessLog],
+      onStranger: (problem, peer) => this.#parts.extProc.refused(problem, peer),
       clock,
       log,
     });

@@ -7,9 +7,10 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../app/ports.ts';
-import { remoteAddress, takeAnyAuthority } from './authority/any-authority.ts';
+import { callerOf, takeAnyAuthority } from './authority/any-authority.ts';
 import type { GrpcBind } from './bind.ts';
 import { type CallOptions, GrpcCall } from './call.ts';
 import { type Connection, leastUseful } from './connections.ts';
@@ -87,9 +88,10 @@ export class Http2Listener {
       const handshakes = new Handshakes(options.maxConnections ?? MAX_CONNECTIONS);
       server.on('connection', (socket: Socket) => handshakes.begun(socket));
       server.on('secureConnection', (socket) => handshakes.done(socket));
-      server.on('tlsClientError', (error, socket) => strangers.handshakeFailed(error, socket.remoteAddress));
+      server.on('tlsClientError', (error, socket) => strangers.handshakeFailed(error, peerOf(socket)));
       server.on('unknownProtocol', (socket) => {
-        strangers.met('no_h2', 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined);
+        const peer = 'remoteAddress' in socket ? socket.remoteAddress : undefined;
+        strangers.met('connection_without_alpn', typeof peer === 'string' ? peer : undefined);
         socket.destroy();
       });
       this.#server = server;
@@ -138,8 +140,14 @@ export class Http2Listener {
 
   #connected(session: ServerHttp2Session): void {
     const { clock } = this.#options;
-    const address = remoteAddress(session) ?? '';
-    const peer: Peer = { session, address, isGreeted: false, streams: 0, usedAt: clock.now() };
+    const caller = callerOf(session);
+    const peer: Peer = {
+      session,
+      address: caller.remoteAddress ?? '',
+      isGreeted: false,
+      streams: 0,
+      usedAt: clock.now(),
+    };
     this.#peers.set(session, peer);
     session.setLocalWindowSize(SESSION_WINDOW);
     const greeted = clock.after(HANDSHAKE_MS, () => this.#giveUp(peer));
@@ -149,7 +157,7 @@ export class Http2Listener {
     });
     const stopPinging = keepAlive(session);
     // `close` follows.
-    session.on('error', (error) => this.#options.strangers.sessionFailed(error, address));
+    session.on('error', (error) => this.#options.strangers.sessionFailed(error, caller));
     session.on('close', () => {
       greeted();
       stopPinging();
@@ -192,6 +200,13 @@ export class Http2Listener {
       this.#look();
     });
   }
+}
+
+/** Where a TLS connection comes from, or came from. */
+function peerOf(socket: TLSSocket): string | undefined {
+  // Sound: only read. A client that has hung up is known to the socket beneath alone, which was asked when it came.
+  const { _parent: beneath } = socket as { readonly _parent?: unknown };
+  return socket.remoteAddress ?? (beneath instanceof Socket ? beneath.remoteAddress : undefined);
 }
 
 /** Undefined where it is no call of ours; that is answered then. */

@@ -5,7 +5,7 @@ import { HealthService } from './health.ts';
 import { Http2Listener, type ListenerOptions } from './http2-listener.ts';
 import { SelfSigned } from './self-signed.ts';
 import { type GrpcService, methodsOf } from './service.ts';
-import { Strangers } from './strangers.ts';
+import { type OnStranger, Strangers } from './strangers.ts';
 import { renewTls } from './tls-renewal.ts';
 import { TlsFiles, type TlsPair, type TlsSource } from './tls-source.ts';
 import { UnreadBudget } from './unread-budget.ts';
@@ -29,6 +29,8 @@ export interface GrpcServerOptions {
   readonly anyAuthority?: boolean;
   /** Health alone, in plaintext, listens here as well. */
   readonly health?: GrpcBind | undefined;
+  /** Told of connections to `bind` from which nothing can come; the log says the same. */
+  readonly onStranger?: OnStranger;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,6 +50,8 @@ const MAX_UNREAD_BYTES = 512 * 1024 * 1024;
 const LAST_ENTRIES_MS = 100;
 /** A request for health. */
 const MAX_HEALTH_BYTES = 4096;
+const NOT_HEALTH =
+  'a client speaks something else than plaintext HTTP/2 to the address of gRPC health; if that is TLS, turn it off there';
 /** How long a closed stream may take to leave the socket. */
 const STUCK_PEER_MS = 1_000;
 
@@ -141,7 +145,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     maxMessageBytes: limits.bodyBytes + MESSAGE_SLACK_BYTES,
     tls: pair,
     anyAuthority: options.anyAuthority,
-    strangers: new Strangers(grpcAddress(bind), pair === undefined ? 'plaintext' : 'tls', clock, log),
+    strangers: new Strangers({ address: grpcAddress(bind), clock, log, onMet: options.onStranger }),
   });
   const healthBind = options.health;
   let ofHealth: Listening | undefined;
@@ -152,7 +156,12 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
         ...common,
         maxMessageBytes: MAX_HEALTH_BYTES,
         tls: undefined,
-        strangers: new Strangers(grpcAddress(healthBind), 'plaintext health', clock, log),
+        strangers: new Strangers({
+          address: grpcAddress(healthBind),
+          remedy: NOT_HEALTH,
+          clock,
+          log,
+        }),
       }));
   } catch (error) {
     void main.listener.close();

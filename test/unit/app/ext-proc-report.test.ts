@@ -1,5 +1,7 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Alarms } from '../../../src/app/alarms.ts';
+import { CONNECTION_PROBLEMS } from '../../../src/app/ext-proc-profile.ts';
+import { remedyFor } from '../../../src/app/ext-proc-remedies.ts';
 import { ExtProcReport } from '../../../src/app/ext-proc-report.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
@@ -71,4 +73,88 @@ it('raises an alarm that names every problem, and takes it back once none was me
   ended.abort();
   await clock.advance(30_000);
   await running;
+});
+
+describe('connections that come to nothing', () => {
+  /** One of each in `minutes`, from a clock that begins now. */
+  async function tried({ report, clock }: ReturnType<typeof setUp>, minutes: number): Promise<void> {
+    for (let minute = 0; minute < minutes; minute++) {
+      report.refused('connection_tls', '10.0.0.7');
+      await clock.advance(60_000);
+    }
+  }
+
+  it('are counted and shown at once, with who was the last', () => {
+    const { report, counted } = setUp();
+    report.refused('connection_plaintext', '10.0.0.7');
+    report.refused('connection_plaintext', '10.0.0.8');
+    expect(counted).toEqual(['connection_plaintext', 'connection_plaintext']);
+    expect(report.figures().problems).toEqual([
+      {
+        problem: 'connection_plaintext',
+        count: 2,
+        lastAt: 0,
+        from: '10.0.0.8',
+        remedy: expect.stringMatching(/transport_socket.* extProc\.tls to off/),
+      },
+    ]);
+  });
+
+  it('are no alarm, and are forgotten, where it was a port scan: many at once, and once more later', async () => {
+    const { report, alarms, clock } = setUp();
+    const ended = new AbortController();
+    const running = report.run(ended.signal);
+    for (let i = 0; i < 50; i++) report.refused('connection_handshake_failed', '192.0.2.1');
+    await clock.advance(240_000);
+    report.refused('connection_handshake_failed', '192.0.2.1');
+    for (let i = 0; i < 10; i++) {
+      await clock.advance(30_000);
+      expect(alarms.list()).toEqual([]);
+    }
+    expect(report.figures().problems).toMatchObject([{ count: 51 }]);
+    await clock.advance(600_000);
+    expect(report.figures().problems).toEqual([]);
+    ended.abort();
+    await clock.advance(30_000);
+    await running;
+  });
+
+  it('are one where somebody keeps trying, until five minutes after the last', async () => {
+    const set = setUp();
+    const { report, alarms, clock } = set;
+    const ended = new AbortController();
+    const running = report.run(ended.signal);
+    await tried(set, 2);
+    expect(alarms.list()).toEqual([]);
+    await tried(set, 1);
+    expect(alarms.list()).toMatchObject([
+      { code: 'ext_proc_misconfigured', message: expect.stringContaining('connection_tls;') },
+    ]);
+    await clock.advance(300_000);
+    expect(alarms.list()).toEqual([]);
+    // From the beginning again.
+    await tried(set, 2);
+    expect(alarms.list()).toEqual([]);
+    ended.abort();
+    await clock.advance(30_000);
+    await running;
+  });
+
+  it('do not take away the alarm of another problem, nor hurry theirs by it', () => {
+    const { report, alarms } = setUp();
+    report.met('observed_only');
+    report.refused('connection_tls', undefined);
+    report.met('request_body_streamed');
+    expect(alarms.list()[0]?.message).toContain(
+      'way that does not fully work: observed_only, request_body_streamed;',
+    );
+  });
+
+  it.each(CONNECTION_PROBLEMS)(
+    '%s has a remedy that names a setting of the proxy and one of ours',
+    (problem) => {
+      expect(remedyFor(problem)).toMatch(/\((Envoy|Kubernetes|Envoy Gateway)\b/);
+      expect(remedyFor(problem)).toMatch(/extProc\.tls/);
+    },
+  );
 });

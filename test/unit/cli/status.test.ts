@@ -333,19 +333,26 @@ it('says for whom ext_proc answers, and what to change in a proxy that asks wron
     tls: 'self-signed',
     health: '0.0.0.0:9003',
     modes: [{ mode: 'streamed', streams: 7 }],
-    problems: [{ problem: 'request_body_streamed', count: 7, lastAt: 8_000, remedy: 'Set it right.' }],
+    problems: [
+      { problem: 'request_body_streamed', count: 7, lastAt: 8_000, remedy: 'Set it right.' },
+      { problem: 'connection_tls', count: 2, lastAt: 7_000, from: '10.0.0.7', remedy: 'Take it out.' },
+    ],
   };
   const io = aFakeIo({ fetch: fetchFrom(aSource(fleet, { extProc: () => standing })) });
   expect(await runStatus(io, once)).toBe(0);
   expect(io.out.text).toContain(
     'ext_proc epp on 0.0.0.0:9002 (TLS, self-signed) · health on 0.0.0.0:9003 · bodies streamed ×7\n' +
-      'request_body_streamed ×7, last 2 s ago: Set it right.\n',
+      'request_body_streamed ×7, last 2 s ago: Set it right.\n' +
+      'connection_tls ×2, last 3 s ago from 10.0.0.7: Take it out.\n',
   );
   const json = aFakeIo({ fetch: fetchFrom(aSource(fleet, { extProc: () => standing })) });
   expect(await runStatus(json, { ...once, json: true })).toBe(0);
   expect(JSON.parse(json.out.text).extProc).toMatchObject({
     profile: 'epp',
-    problems: [{ problem: 'request_body_streamed', count: 7, lastAgeMs: 2_000 }],
+    problems: [
+      { problem: 'request_body_streamed', count: 7, lastAgeMs: 2_000, from: null },
+      { problem: 'connection_tls', count: 2, lastAgeMs: 3_000, from: '10.0.0.7' },
+    ],
   });
 });
 

@@ -2,10 +2,13 @@ import type { Http2SecureServer, Http2Server, ServerHttp2Session } from 'node:ht
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import type { Caller } from '../strangers.ts';
 import { ClientFrames } from './frames.ts';
 
 /** How long a new connection may take to say something before it is read by us. */
 const FIRST_BYTES_MS = 50;
+/** The first byte of a TLS handshake; HTTP/2 begins with a letter. */
+const TLS_HANDSHAKE = 0x16;
 
 /**
  * Makes an HTTP/2 server take calls whatever their `:authority`. Envoy sends the name of its cluster where nobody says
@@ -24,7 +27,7 @@ export function takeAnyAuthority(server: Http2Server | Http2SecureServer): void 
       const mended = frames.take(Buffer.from(first));
       const isFine = frames.blocks > 0 && mended.equals(first.subarray(0, mended.length));
       if (isFine) socket.unshift(first);
-      accept.call(server, isFine ? socket : new MendedSocket(socket, frames, mended));
+      accept.call(server, isFine ? socket : new MendedSocket(socket, frames, first, mended));
     }),
   );
 }
@@ -45,36 +48,44 @@ function whenHeard(socket: Socket, accept: (first: Buffer) => void): void {
   socket.on('data', heard).on('error', failed).on('close', failed);
 }
 
-/** Who is at the other end; undefined on a Unix socket. */
-export function remoteAddress({ socket }: ServerHttp2Session): string | undefined {
-  if (socket.remoteAddress !== undefined) return socket.remoteAddress;
+/** Who is at the other end, as far as that is known by now. */
+export function callerOf({ socket }: ServerHttp2Session): Caller {
   // Sound: only read. What Node makes of a stream that is no socket holds it as `stream`, and has no address itself.
   const { stream } = socket as { readonly stream?: unknown };
-  return stream instanceof MendedSocket ? stream.remoteAddress : undefined;
+  const { remoteAddress } = socket;
+  return stream instanceof MendedSocket ? stream : { remoteAddress, beganAsTls: false };
 }
 
 /** A connection as HTTP/2 may read it: what comes is mended, what goes passes as it is. */
-class MendedSocket extends Duplex {
+class MendedSocket extends Duplex implements Caller {
   /** As TLS agreed on; HTTP/2 refuses what is not `h2`. */
   readonly alpnProtocol: string | false | null | undefined;
   readonly remoteAddress: string | undefined;
   readonly #socket: Socket;
+  /** Undefined before it has come. */
+  #firstByte: number | undefined;
 
-  /** `first`: what has come, mended by `frames`. */
-  constructor(socket: Socket | TLSSocket, frames: ClientFrames, first: Buffer) {
+  /** `first`: what has come; `mended`: by `frames`. */
+  constructor(socket: Socket | TLSSocket, frames: ClientFrames, first: Buffer, mended: Buffer) {
     super();
     this.#socket = socket;
     this.alpnProtocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined;
     this.remoteAddress = socket.remoteAddress;
+    this.#firstByte = first[0];
     socket.setNoDelay(true);
-    if (first.length > 0) this.push(first);
+    if (mended.length > 0) this.push(mended);
     socket.on('data', (piece: Buffer) => {
+      this.#firstByte ??= piece[0];
       const ready = frames.take(piece);
       if (ready.length > 0 && !this.push(ready)) socket.pause();
     });
     socket.on('end', () => this.push(null));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.destroy());
+  }
+
+  get beganAsTls(): boolean {
+    return this.alpnProtocol === undefined && this.#firstByte === TLS_HANDSHAKE;
   }
 
   override _read(): void {

@@ -3,7 +3,7 @@ import { connect, createServer, type Http2Server, type IncomingHttpHeaders } fro
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { remoteAddress, takeAnyAuthority } from '../../../../src/envoy/grpc/authority/any-authority.ts';
+import { callerOf, takeAnyAuthority } from '../../../../src/envoy/grpc/authority/any-authority.ts';
 import { ClientFrames } from '../../../../src/envoy/grpc/authority/frames.ts';
 import { mendAuthority } from '../../../../src/envoy/grpc/authority/header-block.ts';
 
@@ -21,7 +21,7 @@ describe('an HTTP/2 server that takes any authority', () => {
     addresses = [];
     isNative = [];
     server.on('session', (session) => {
-      addresses.push(remoteAddress(session));
+      addresses.push(callerOf(session).remoteAddress);
       isNative.push(session.socket.remoteAddress !== undefined);
     });
     server.on('stream', (stream, headers) => {

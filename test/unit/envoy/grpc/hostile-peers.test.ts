@@ -249,7 +249,7 @@ describe('what lies unread', () => {
         clock,
         unread,
         maxMessageBytes: 1024,
-        strangers: new Strangers('here', 'plaintext', clock, log),
+        strangers: new Strangers({ address: 'here', clock, log }),
         onDefect: (error) => log.error({ err: error }, 'defect'),
       },
     );

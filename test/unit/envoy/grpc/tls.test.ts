@@ -6,11 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { credentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { GrpcBind } from '../../../../src/envoy/grpc/bind.ts';
 import { HealthService } from '../../../../src/envoy/grpc/health.ts';
 import { Http2Listener } from '../../../../src/envoy/grpc/http2-listener.ts';
 import { SelfSigned } from '../../../../src/envoy/grpc/self-signed.ts';
-import { type GrpcServer, type GrpcTls, startGrpcServer } from '../../../../src/envoy/grpc/server.ts';
+import {
+  type GrpcServer,
+  type GrpcServerOptions,
+  type GrpcTls,
+  startGrpcServer,
+} from '../../../../src/envoy/grpc/server.ts';
 import { methodsOf } from '../../../../src/envoy/grpc/service.ts';
 import { Strangers } from '../../../../src/envoy/grpc/strangers.ts';
 import { TlsFiles } from '../../../../src/envoy/grpc/tls-source.ts';
@@ -43,21 +47,25 @@ interface Started {
   readonly port: number;
   readonly clock: FakeClock;
   readonly log: MemoryLog;
+  /** What was reported of connections, and where they came from. */
+  readonly reported: string[];
 }
 
-async function start(tls: GrpcTls, health?: GrpcBind): Promise<Started> {
+async function start(tls: GrpcTls, more: Partial<GrpcServerOptions> = {}): Promise<Started> {
   const [clock, log] = [new FakeClock({ date: new Date() }), new MemoryLog()];
+  const reported: string[] = [];
   const server = await startGrpcServer({
     bind: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     limits: { bodyBytes: 1024 * 1024 },
     services: [],
     tls,
-    health,
+    onStranger: (problem, peer) => reported.push(`${problem} ${peer}`),
     clock,
     log,
+    ...more,
   });
   open.push(server);
-  return { server, port: server.port ?? 0, clock, log };
+  return { server, port: server.port ?? 0, clock, log, reported };
 }
 
 /** Which certificate a new connection is shown. */
@@ -176,7 +184,7 @@ it('S24: handshakes that never end make way for others', async () => {
   const listener = new Http2Listener(methodsOf([new HealthService()]), {
     tls: pair,
     clock,
-    strangers: new Strangers('here', 'tls', clock, log),
+    strangers: new Strangers({ address: 'here', clock, log }),
     unread: new UnreadBudget(1024 * 1024),
     maxMessageBytes: 1024,
     onDefect: (error) => log.error({ err: error }, 'defect'),
@@ -202,8 +210,8 @@ describe('who speaks otherwise', () => {
   it.each([
     ['HTTP/2 in plaintext', Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0)])],
     ['HTTP/1.1 in plaintext', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
-  ])('%s to a TLS port is told of in the log, once a minute', async (_name, bytes) => {
-    const { port, clock, log } = await start(files('one'));
+  ])('%s to a TLS port is reported each time, and told of in the log once a minute', async (_name, bytes) => {
+    const { port, clock, log, reported } = await start(files('one'));
     const talk = async () => {
       const peer = await RawPeer.open(port);
       open.push(peer);
@@ -214,41 +222,79 @@ describe('who speaks otherwise', () => {
     expect(log.messages('warn')).toEqual([expect.stringMatching(/speaks plaintext .* wants TLS/)]);
     await clock.advance(60_000);
     await talk();
-    expect(log.lines.at(-1)?.fields).toMatchObject({ connections: 3 });
+    expect(log.lines.at(-1)?.fields).toMatchObject({ problem: 'connection_plaintext', connections: 3 });
     expect(log.messages('warn')).toHaveLength(2);
+    expect(reported).toEqual(Array.from({ length: 4 }, () => 'connection_plaintext 127.0.0.1'));
   });
 
-  it('TLS to a plaintext port is told of', async () => {
-    const { port, log } = await start({ kind: 'off' });
+  it('a gRPC client without TLS is one of them', async () => {
+    const { server, reported } = await start(files('one'));
+    const client = new HealthClient(server.address);
+    open.push(client);
+    expect(await client.check('')).toMatch(/^14 /);
+    await until(() => reported.length > 0);
+    expect(reported).toContain('connection_plaintext 127.0.0.1');
+  });
+
+  it.each([
+    [
+      'is recognised where first bytes are read',
+      { anyAuthority: true },
+      'connection_tls',
+      /speaks TLS to .* plaintext/,
+    ],
+    ['is no HTTP/2 where they are not', {}, 'connection_not_http2', /if that is TLS, set extProc\.tls/],
+  ])('TLS to a plaintext port %s', async (_name, more, problem, told) => {
+    const { port, log, reported } = await start({ kind: 'off' }, more);
     const peer = await RawPeer.openTls(port, H2);
     open.push(peer);
     await peer.closed;
     await until(() => log.messages('warn').length === 1);
-    expect(log.messages('warn')[0]).toMatch(/if that is TLS, set extProc\.tls/);
+    expect(log.messages('warn')[0]).toMatch(told);
+    expect(reported).toEqual([`${problem} 127.0.0.1`]);
   });
 
-  it('no HTTP/2 within TLS is told of, and not as a lack of TLS', async () => {
-    const { port, log } = await start(files('one'));
+  it('a gRPC client with TLS to a plaintext port is recognised too', async () => {
+    const { server, reported } = await start({ kind: 'off' }, { anyAuthority: true });
+    const client = new HealthClient(server.address, credentials.createSsl());
+    open.push(client);
+    expect(await client.check('')).toMatch(/^14 /);
+    // Its own end of the handshake may be over before ours.
+    await until(() => reported.length > 0);
+    expect(reported).toContain('connection_tls 127.0.0.1');
+  });
+
+  it.each([
+    ['in plaintext', false],
+    ['within TLS', true],
+  ])('HTTP/1.1 %s is a lack of HTTP/2, and not of TLS', async (_name, encrypted) => {
+    for (const anyAuthority of [false, true]) {
+      const { port, log, reported } = await start(encrypted ? files('one') : { kind: 'off' }, {
+        anyAuthority,
+      });
+      const peer = await (encrypted ? RawPeer.openTls(port, H2) : RawPeer.open(port));
+      open.push(peer);
+      await peer.write(Buffer.from('POST / HTTP/1.1\r\nhost: x\r\n\r\n'));
+      await peer.closed;
+      await until(() => log.messages('warn').length === 1);
+      expect(log.messages('warn')[0]).toMatch(/something else than HTTP\/2 .*http2_protocol_options/);
+      expect(reported).toEqual(['connection_not_http2 127.0.0.1']);
+    }
+  });
+
+  it('TLS to the port of health, which has none, is told to be turned off there; ext_proc is as it should be', async () => {
+    const port = await freePort();
+    const { log, reported } = await start(files('one'), { health: { kind: 'tcp', host: '127.0.0.1', port } });
     const peer = await RawPeer.openTls(port, H2);
-    open.push(peer);
-    await peer.write(Buffer.from('GET / HTTP/1.1\r\nhost: x\r\n\r\n'));
-    await peer.closed;
-    await until(() => log.messages('warn').length === 1);
-    expect(log.messages('warn')[0]).toMatch(/something else than HTTP\/2 within TLS/);
-  });
-
-  it('TLS to the port of health, which has none, is told to be turned off there', async () => {
-    const health = await freePort();
-    const { log } = await start(files('one'), { kind: 'tcp', host: '127.0.0.1', port: health });
-    const peer = await RawPeer.openTls(health, H2);
     open.push(peer);
     await peer.closed;
     await until(() => log.messages('warn').length === 1);
     expect(log.messages('warn')[0]).toMatch(/address of gRPC health; if that is TLS, turn it off/);
+    expect(reported).toEqual([]);
   });
 
-  it('TLS without HTTP/2 is told of', async () => {
-    const { port, log } = await start(files('one'));
+  it.each([false, true])('TLS without HTTP/2 is told of (any authority: %s)', async (anyAuthority) => {
+    const { port, log, reported } = await start(files('one'), { anyAuthority });
     for (const ALPNProtocols of [['http/1.1'], undefined]) {
       const peer = await RawPeer.openTls(port, {
         rejectUnauthorized: false,
@@ -257,25 +303,55 @@ describe('who speaks otherwise', () => {
       open.push(peer);
       await peer.closed;
     }
-    expect(log.messages('warn')).toEqual([expect.stringContaining('not HTTP/2')]);
+    expect(log.messages('warn')).toEqual([expect.stringMatching(/not HTTP\/2 within it.*alpn_protocols/)]);
+    expect(reported).toEqual(['connection_without_alpn 127.0.0.1', 'connection_without_alpn 127.0.0.1']);
   });
 
   it('a client that does not trust us is told of', async () => {
-    const { port, log } = await start(files('one'));
+    const { port, log, reported } = await start(files('one'));
     const args = ['s_client', '-connect', `127.0.0.1:${port}`, '-alpn', 'h2', '-verify_return_error'];
     const client = spawn('openssl', args, { stdio: ['pipe', 'ignore', 'ignore'] });
     await once(client, 'close');
     await until(() => log.messages('warn').length === 1);
     expect(log.messages('warn')[0]).toMatch(/does not trust the certificate/);
+    expect(reported).toEqual(['connection_certificate_refused 127.0.0.1']);
   });
 
-  it('a probe that connects and hangs up is not worth a line', async () => {
-    const { port, log } = await start(files('one'));
+  it('a handshake that fails otherwise is told of, with the reason', async () => {
+    const { port, log, reported } = await start(files('one'));
+    const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' } as const;
+    const peer = await RawPeer.openTls(port, { ...H2, ...old });
+    open.push(peer);
+    await peer.closed;
+    await until(() => log.messages('warn').length === 1);
+    expect(log.lines[0]).toMatchObject({
+      message: expect.stringContaining('TLS 1.2 or later'),
+      fields: { problem: 'connection_handshake_failed', reason: expect.stringContaining('PROTOCOL') },
+    });
+    expect(reported).toEqual(['connection_handshake_failed 127.0.0.1']);
+  });
+
+  it.each([
+    ['plaintext', false],
+    ['TLS', true],
+  ])('a probe that connects to %s and hangs up is not worth a line', async (_name, encrypted) => {
+    const tls = encrypted ? files('one') : ({ kind: 'off' } as const);
+    const { server, port, log, reported } = await start(tls, { anyAuthority: true });
     const peer = await RawPeer.open(port);
     peer.close();
     await peer.closed;
-    // Another handshake is over after it: so is the look at the probe.
-    expect(await subjectAt(port)).toContain('CN=one');
+    // Others are served after it: so the look at the probe is over.
+    const trusted = encrypted ? credentials.createSsl(readFileSync(join(folder, 'one.pem'))) : undefined;
+    const client = new HealthClient(server.address, trusted);
+    open.push(client);
+    expect(await client.check('liveness')).toBe('SERVING');
+    expect([log.lines, reported]).toEqual([[], []]);
+  });
+
+  it('a handshake of which nothing comes in time is not either: whoever says nothing does not speak otherwise', () => {
+    const [clock, log] = [new FakeClock(), new MemoryLog()];
+    const error = Object.assign(new Error('TLS handshake timeout'), { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' });
+    new Strangers({ address: 'here', clock, log }).handshakeFailed(error, undefined);
     expect(log.lines).toEqual([]);
   });
 });
