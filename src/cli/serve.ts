@@ -73,7 +73,7 @@ export async function serve(flags: RunFlags, stop: StopSignals): Promise<ExitCod
 function connectSupervisor(plane: ControlPlane, stop: StopSignals): (message: FromControlPlane) => void {
   process.on('message', (message) => {
     const news = message as FromSupervisor; // only our own parent writes to this channel
-    if (news.type === 'draining') plane.endsIn(news.endsInMs);
+    if (news.type === 'draining') plane.envoyEndsIn(news.endsInMs);
     else plane.envoyIs({ version: news.version, pid: news.pid, restarts: news.restarts });
   });
   process.on('disconnect', () => stop.request());

@@ -122,9 +122,9 @@ export class ControlPlane {
     this.#envoy = envoy;
   }
 
-  /** Whoever carries our answers ends in so many ms at the latest: who would wait for longer is told before. */
-  endsIn(ms: number): void {
-    this.#parts.closing.endsIn(ms, this.#options.clock.now());
+  /** Envoy ends in so many ms at the latest: who would wait for longer is told before. */
+  envoyEndsIn(ms: number): void {
+    this.#parts.closing.endsIn(ms, this.#options.clock.now(), 'ends');
   }
 
   /** Rejects with the first part that failed, by name; resolves after `stop`. */
@@ -132,7 +132,7 @@ export class ControlPlane {
     return this.#group.done();
   }
 
-  /** Readiness first, then running streams within `deadlineMs`; who waits is told in time. Aborting `signal` cuts them. */
+  /** Readiness first, then running streams within `deadlineMs`; who waits is sent on in time. Aborting `signal` cuts them. */
   async stop(deadlineMs: number, signal: AbortSignal): Promise<void> {
     this.#parts.readiness.drain();
     // Our own Envoy has ended before: nobody is left who must be told first.
@@ -141,7 +141,7 @@ export class ControlPlane {
       !this.#parts.publisher.isHeard &&
       this.#parts.sharing.replicas().length === 1;
     const delayMs = isAlone ? 0 : DRAIN_DELAY_MS;
-    this.endsIn(delayMs + deadlineMs);
+    this.#parts.closing.endsIn(delayMs + deadlineMs, this.#options.clock.now(), 'stays');
     await this.#grpc?.drain({ delayMs, deadlineMs }, signal);
     this.#group.stop();
     // What was learnt is saved, the other replicas are told; a part that hangs must not keep us from stopping.

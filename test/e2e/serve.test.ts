@@ -154,7 +154,7 @@ describeReal(
       expect(serving.output).not.toContain('still open at the end');
     });
 
-    it('tells who still waits at the end of its drain to try again, and cuts no answer', async () => {
+    it('sends who still waits at the end of its drain on to a node, and cuts no answer', async () => {
       const prepared = await prepare();
       const { dir, fleet, places } = prepared;
       const file = join(dir.path, 'warmpath.yaml');
@@ -169,13 +169,14 @@ describeReal(
       const waiting = generate(place, 1);
       await untilMetric(place, 'warmpath_waiting_requests{class="normal"} 1');
       serving.kill('SIGTERM');
-      const refused = await waiting;
-      expect(refused.status).toBe(503);
-      expect(refused.headers).toMatchObject({ 'retry-after': '5', 'x-warmpath-error': 'shutting_down' });
-      expect(refused.json()).toEqual({ error: expect.stringContaining('server is shutting down') });
+      await untilMetric(place, 'warmpath_waiting_requests{class="normal"} 0');
       expect(serving.isRunning).toBe(true);
       expect(await serving.exited, serving.output).toMatchObject({ code: 0 });
       expect(await running).toMatchObject({ status: 200, isComplete: true });
+      // The node let it wait. It was routed: an unrouted one has no decision.
+      const sentOn = await waiting;
+      expect(sentOn).toMatchObject({ status: 200, isComplete: true });
+      expect(sentOn.headers['x-warmpath-decision']).toBeDefined();
     });
   },
 );

@@ -73,7 +73,7 @@ export class Chooser {
     models: readonly ModelName[],
     situation: Situation,
   ): Choice {
-    const closesAt = this.#deps.closing?.at ?? Number.POSITIVE_INFINITY;
+    const closesAt = this.#deps.closing?.refusesAt ?? Number.POSITIVE_INFINITY;
     const leftMs = mayWaitMs === undefined ? undefined : Math.min(mayWaitMs, closesAt - situation.now);
     let late: Choice | undefined;
     let resort: Choice | undefined;

@@ -67,6 +67,7 @@ export class Router implements RequestRouter {
       const isEmpty = this.#room.isEmpty;
       if (
         !waits(choice, caller) ||
+        this.#room.letsAllGo ||
         (choice.best.startsNow && (isEmpty || this.#room.mayPass(request, choice)))
       ) {
         const tokens = predictedTokens(choice.request, choice.situation.snapshot.byId.get(choice.best.id));

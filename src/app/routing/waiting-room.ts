@@ -83,6 +83,11 @@ export class WaitingRoom {
     return this.line.size === 0;
   }
 
+  /** The line is closed, and nobody is refused for that: its node lets a request wait. */
+  get letsAllGo(): boolean {
+    return !this.#closing.refuses && this.#closing.at <= this.#deps.clock.now();
+  }
+
   report(): LineReport {
     return this.line.report(this.#deps.clock.now());
   }
@@ -122,7 +127,7 @@ export class WaitingRoom {
   }
 
   #notLetIn(standing: Standing, choice: Choice, now: number): RouterError | undefined {
-    const closesAt = this.#closing.at;
+    const closesAt = this.#closing.refusesAt;
     if (closesAt <= now) return shuttingDown(choice);
     if (this.line.isFull(standing.heldBytes)) return lineFull(this.line.size, choice);
     return certainlyLate(choice, standing, closesAt, now);
@@ -248,7 +253,7 @@ export class WaitingRoom {
         this.#start(place, choice, now);
         continue;
       }
-      const refusal = certainlyLate(choice, place.waiter, this.#closing.at, now);
+      const refusal = certainlyLate(choice, place.waiter, this.#closing.refusesAt, now);
       if (refusal === undefined) return;
       this.#refuse(place.waiter, refusal);
     }
@@ -292,7 +297,7 @@ export class WaitingRoom {
     } else {
       standing.state = 'waiting';
       if (standing.place !== undefined) this.line.recall(standing.place);
-      if (this.#closing.at <= now) this.#refuse(standing, shuttingDown(standing));
+      if (this.#closing.at <= now) this.#letGo(standing, now);
       else if (standing.until <= now) this.#deadline(standing);
       else this.#soon.at(now + DENIED_MS);
     }
@@ -360,11 +365,23 @@ export class WaitingRoom {
     if (!this.isEmpty && Number.isFinite(this.#closing.at)) this.#close.at(this.#closing.at);
   }
 
-  /** All who still wait are told, without a last ranking of each: there may be many, and there is little time. */
   #closed(): void {
+    const now = this.#deps.clock.now();
     const left = [...this.line.groups].flatMap((group) => [...group.places()]);
-    for (const { waiter } of left) this.#refuse(waiter, shuttingDown(waiter));
+    for (const { waiter } of left) this.#letGo(waiter, now);
     this.#rest();
+  }
+
+  /** The line is closed: it goes to its best node, which lets it wait, or is told where that could not answer any more. */
+  #letGo(standing: Standing, now: number): void {
+    if (this.#closing.refuses) {
+      this.#refuse(standing, shuttingDown(standing));
+      return;
+    }
+    const choice = this.#choice(standing, nobodyAhead);
+    if (choice === undefined || standing.place === undefined) return;
+    this.line.call(standing.place);
+    this.#dispatch(standing, choice, now);
   }
 
   #over(standing: Standing, outcome: LineOutcome): void {

@@ -26,7 +26,7 @@ function oneSlot(claims?: SlotClaims): Workbench {
 }
 
 function drains(): void {
-  closing.endsIn(DRAIN_MS, bench.clock.now());
+  closing.endsIn(DRAIN_MS, bench.clock.now(), 'ends');
 }
 
 /** What has become of it when the line has closed. */
@@ -55,14 +55,22 @@ describe('the line closes', () => {
   it('two seconds before the end, and never later than was said before', () => {
     const told: number[] = [];
     closing.onChange(() => told.push(closing.at));
-    closing.endsIn(30_000, 1_000);
-    closing.endsIn(30_000, 2_000);
-    closing.endsIn(8_000, 2_000);
+    closing.endsIn(30_000, 1_000, 'ends');
+    closing.endsIn(30_000, 2_000, 'stays');
+    closing.endsIn(8_000, 2_000, 'ends');
     expect(told).toEqual([29_000, 8_000]);
   });
 
+  it('and refuses who waits as soon as the proxy is known to end too', () => {
+    closing.endsIn(30_000, 1_000, 'stays');
+    expect(closing.refusesAt).toBe(Number.POSITIVE_INFINITY);
+    closing.endsIn(60_000, 1_000, 'ends');
+    closing.endsIn(20_000, 1_000, 'stays');
+    expect([closing.at, closing.refusesAt]).toEqual([19_000, 19_000]);
+  });
+
   it('after three quarters of a drain that is short', () => {
-    closing.endsIn(2_000, 1_000);
+    closing.endsIn(2_000, 1_000, 'ends');
     expect(closing.at).toBe(2_500);
   });
 
@@ -200,13 +208,57 @@ describe('a request that comes while the server stops', () => {
   });
 });
 
+describe('where the proxy stays when the server ends', () => {
+  function proxyStays(): void {
+    closing.endsIn(DRAIN_MS, bench.clock.now(), 'stays');
+  }
+
+  it('who still waits is sent to its best node, with what must be changed, and waits there', async () => {
+    const edits = [{ field: 'num_ctx', to: 4_096 }] as const;
+    bench = new Workbench({ routing: { closing, rewriting: { check: () => {}, edits: () => edits } } });
+    bench.withNodes({ n1: WARM }, { slots: 1 });
+    bench.place(request(), PATIENT);
+    const waiting = [bench.place(request(), PATIENT), bench.place(request(), PATIENT)];
+    proxyStays();
+    await bench.clock.advance(CLOSES_MS - 1);
+    expect(waiting.map(isWaiting)).toEqual([true, true]);
+    await bench.clock.advance(1);
+    for (const { decision } of waiting) expect(decision).toMatchObject({ edits, addresses: [address(1)] });
+    expect(bench.ledger.size).toBe(3);
+    expect([bench.router.waiting, bench.clock.pending]).toEqual([0, 0]);
+  });
+
+  it('who has no node left is refused for that', async () => {
+    bench.place(request());
+    const waiting = bench.place(request(), PATIENT);
+    proxyStays();
+    await bench.clock.advance(CLOSES_MS - 1);
+    bench.fleet.observe('n1', { kind: 'tags', models: [onDisk('other:latest')], rttMs: 1 });
+    bench.fleet.observe('n1', { kind: 'resident', models: [], rttMs: 1 });
+    await bench.clock.advance(1);
+    expect(waiting.refusal?.code).toBe('model_not_found');
+  });
+
+  it('nobody is turned away early, and newcomers after that do not wait', async () => {
+    await learn();
+    bench.place(request());
+    proxyStays();
+    await bench.clock.advance(CLOSES_MS - 4_000);
+    const late = bench.place(request(), PATIENT);
+    expect(isWaiting(late)).toBe(true);
+    await bench.clock.advance(4_000);
+    expect(late.decision).toBeDefined();
+    expect(bench.place(request(), PATIENT).decision).toBeDefined();
+  });
+});
+
 describe('a slot that is being claimed when the line closes', () => {
-  async function claiming() {
+  async function claiming(stop = drains) {
     const answers: ((isOurs: boolean) => void)[] = [];
     bench = oneSlot({ claim: () => new Promise((answer) => answers.push(answer)) });
     const running = bench.place(request());
     const waiting = bench.place(request(), PATIENT);
-    drains();
+    stop();
     await bench.clock.advance(CLOSES_MS - 1);
     running.placed?.finish();
     await bench.clock.advance(100);
@@ -230,5 +282,12 @@ describe('a slot that is being claimed when the line closes', () => {
     expect(waiting.refusal?.code).toBe('shutting_down');
     await bench.clock.advance(1_000);
     expect([answers.length, bench.router.waiting, bench.clock.pending]).toEqual([1, 0, 0]);
+  });
+  it('and was not to be had sends it on all the same where the proxy stays', async () => {
+    const { waiting, answer } = await claiming(() => closing.endsIn(DRAIN_MS, bench.clock.now(), 'stays'));
+    answer(false);
+    await bench.clock.advance(0);
+    expect(waiting.decision).toBeDefined();
+    expect([bench.router.waiting, bench.clock.pending]).toEqual([0, 0]);
   });
 });
