@@ -9,24 +9,18 @@
  *
  * llm-d's EPP listens on every interface: run it in a network namespace of its own (`unshare -n`, with `ip link set lo up`).
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import nodeFlags from '../../src/supervisor/node-flags.json' with { type: 'json' };
-import { requireEnvoy } from '../support/envoy.ts';
 import { freePort } from '../support/free-port.ts';
-import { startWarmpath } from '../support/warmpath.ts';
-import { writeBareBootstrap } from './lib/bare-envoy.ts';
-import { cpuSeconds, peakRssMiB } from './lib/cpu.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { peakRssMiB } from './lib/cpu.ts';
 import { type PickerEnvoy, writePickerBootstrap } from './lib/picker-envoy.ts';
+import { BenchRig, type Contender, type MockNode, openNodes, type Sample, shareOfBare } from './lib/rig.ts';
 import { median, spread } from './lib/stats.ts';
-import { buildTool, type LoadResult, runLoad } from './lib/tools.ts';
 
 interface Scenario {
   readonly name: string;
@@ -41,27 +35,7 @@ interface Scenario {
 
 type ContenderName = 'bare' | 'own' | 'epp' | 'epp-buffered' | 'llm-d';
 
-interface Contender {
-  readonly name: ContenderName;
-  readonly url: string;
-  readonly envoy: number;
-  readonly picker: number | undefined;
-}
-
-interface Sample {
-  readonly load: LoadResult;
-  /** CPU milliseconds per request. */
-  readonly envoyCpuMs: number;
-  readonly pickerCpuMs: number;
-}
-
-interface Node {
-  readonly host: string;
-  readonly port: number;
-}
-
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const MODEL = 'llama3.2:1b';
 const PATH = '/v1/chat/completions';
 const SCENARIOS: readonly Scenario[] = [
   { name: '300B-c32', clients: 32, bodyBytes: 300, targets: { epp: { share: 0.33, pickerCpuMs: 0.33 } } },
@@ -88,75 +62,57 @@ const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const wanted = values.only?.split(',');
 
-const dir = mkdtempSync(join(tmpdir(), 'warmpath-profiles-'));
-const envoy = await requireEnvoy();
-const loadgen = buildTool('loadgen', dir);
-const mock = buildTool('mockollama', dir);
-const ended: (() => Promise<void> | void)[] = [() => rmSync(dir, { recursive: true, force: true })];
-
-try {
+await BenchRig.run(async (rig) => {
   const scenarios = SCENARIOS.filter(({ name }) => wanted === undefined || wanted.includes(name));
   const quick = scenarios.filter(({ isStreamed }) => isStreamed !== true);
   const held = scenarios.filter(({ isStreamed }) => isStreamed === true);
-  if (quick.length > 0) await compare(await startNodes('0'), quick);
+  if (quick.length > 0) await compare(rig, await rig.startNodes(), quick);
   // 100 tokens, one each 20 ms: every stream is open for two seconds.
-  if (held.length > 0) await compare(await startNodes('20ms'), held);
-} finally {
-  for (const end of ended.reverse()) await end();
-}
+  if (held.length > 0) await compare(rig, await rig.startNodes('20ms'), held);
+});
 
-async function compare(nodes: readonly Node[], scenarios: readonly Scenario[]): Promise<void> {
-  const contenders = [await startBare(nodes), await startOwn(nodes), await startEpp(nodes, 'duplex')];
-  contenders.push(await startEpp(nodes, 'buffered'));
-  if (values.llmd !== undefined) contenders.push(await startLlmd(values.llmd, nodes));
+async function compare(
+  rig: BenchRig,
+  nodes: readonly MockNode[],
+  scenarios: readonly Scenario[],
+): Promise<void> {
+  const own = await rig.startWarmpath(nodes);
+  const contenders: Partial<Record<ContenderName, Contender>> = {
+    bare: await rig.startBare(nodes),
+    own: { url: own.url, envoy: own.pids.envoy, picker: own.pids.controlPlane },
+    epp: await startEpp(rig, nodes, 'duplex'),
+    'epp-buffered': await startEpp(rig, nodes, 'buffered'),
+    ...(values.llmd === undefined ? {} : { 'llm-d': await startLlmd(rig, values.llmd, nodes) }),
+  };
+  // Sound: those that are not there are left out above.
+  const there = contenders as Record<ContenderName, Contender>;
   for (const scenario of scenarios) {
-    const samples = new Map<Contender, Sample[]>(contenders.map((each) => [each, []]));
-    // Not counted: code is compiled and connections are opened.
-    for (const each of contenders) await measure(scenario, each);
-    for (let round = 0; round < rounds; round += 1) {
-      // Another one first each time: what the machine does meanwhile must not hit always the same.
-      const order = contenders.map((_, i) => contenders[(i + round) % contenders.length]);
-      for (const each of order)
-        if (each !== undefined) samples.get(each)?.push(await measure(scenario, each));
-    }
-    report(scenario, samples);
+    const { clients, bodyBytes, isStreamed } = scenario;
+    const args = isStreamed ? ['-stream', '-tokens', '100', '-ramp', '1s'] : [];
+    const load = { path: PATH, clients, bodyBytes, seconds: lengthOf(scenario), args };
+    report(scenario, await rig.compare(there, load, rounds));
   }
-  for (const { name, picker, envoy: pid } of contenders) {
-    const own = picker === undefined ? '' : `, picker ${peakRssMiB(picker).toFixed(0)} MiB`;
-    process.stdout.write(`peak RSS, ${name}: Envoy ${peakRssMiB(pid).toFixed(0)} MiB${own}\n`);
+  for (const [name, { picker, envoy }] of Object.entries(there)) {
+    const its = picker === undefined ? '' : `, picker ${peakRssMiB(picker).toFixed(0)} MiB`;
+    process.stdout.write(`peak RSS, ${name}: Envoy ${peakRssMiB(envoy).toFixed(0)} MiB${its}\n`);
   }
   process.stdout.write('\n');
 }
 
-async function measure(scenario: Scenario, contender: Contender): Promise<Sample> {
-  const cpu = () => ({
-    envoy: cpuSeconds(contender.envoy),
-    picker: contender.picker === undefined ? 0 : cpuSeconds(contender.picker),
-  });
-  const args = ['-url', contender.url + PATH, '-model', MODEL, '-c', String(scenario.clients)];
-  args.push('-body', String(scenario.bodyBytes), '-d', `${scenario.isStreamed ? 3 * seconds : seconds}s`);
-  if (scenario.isStreamed) args.push('-stream', '-tokens', '100', '-ramp', '1s');
-  const before = cpu();
-  const load = await runLoad(loadgen, args);
-  const after = cpu();
-  const done = Math.max(1, load.ok + load.errors);
-  return {
-    load,
-    envoyCpuMs: ((after.envoy - before.envoy) * 1000) / done,
-    pickerCpuMs: ((after.picker - before.picker) * 1000) / done,
-  };
+/** Of one round, seconds. */
+function lengthOf({ isStreamed }: Scenario): number {
+  return isStreamed ? 3 * seconds : seconds;
 }
 
-function report(scenario: Scenario, samples: ReadonlyMap<Contender, readonly Sample[]>): void {
-  const [[, bare = []] = []] = samples;
-  const length = scenario.isStreamed ? 3 * seconds : seconds;
+function report(scenario: Scenario, samples: Readonly<Record<ContenderName, readonly Sample[]>>): void {
+  const { bare } = samples;
   const lines = [
-    `${scenario.name}: ${scenario.clients} clients, ${scenario.bodyBytes} B, ${rounds} rounds of ${length} s`,
+    `${scenario.name}: ${scenario.clients} clients, ${scenario.bodyBytes} B, ${rounds} rounds of ${lengthOf(scenario)} s`,
     '  picker        requests/s  share of bare      added p50/p99 ms  CPU ms/request: Envoy    picker           errors',
   ];
   const p = (of: readonly Sample[], at: 'p50' | 'p99') => median(of.map(({ load }) => load.ttfb[at]));
-  for (const [{ name }, own] of samples) {
-    const share = own.map(({ load }, i) => load.rps / (bare[i]?.load.rps ?? Number.NaN));
+  for (const [name, own] of Object.entries(samples)) {
+    const share = shareOfBare(bare, own);
     const errors = own.reduce((sum, { load }) => sum + load.errors, 0);
     const added = `${(p(own, 'p50') - p(bare, 'p50')).toFixed(2)} / ${(p(own, 'p99') - p(bare, 'p99')).toFixed(2)}`;
     const cells = [
@@ -177,7 +133,7 @@ function report(scenario: Scenario, samples: ReadonlyMap<Contender, readonly Sam
       `  ${errors}${errors === 0 ? '' : ` ${JSON.stringify(own.at(-1)?.load.kinds)}`}`,
     ];
     lines.push(`  ${cells.join('  ')}`);
-    const target = scenario.targets?.[name];
+    const target = scenario.targets?.[name as ContenderName];
     if (target === undefined) continue;
     lines.push(
       `          target: share ≥ ${target.share}: ${median(share) >= target.share ? 'met' : 'MISSED'}`,
@@ -190,49 +146,36 @@ function report(scenario: Scenario, samples: ReadonlyMap<Contender, readonly Sam
   process.stdout.write(`${lines.join('\n')}\n\n`);
 }
 
-async function startNodes(delay: string): Promise<readonly Node[]> {
-  const nodes = [await freePort(), await freePort()].map((port) => ({ host: '127.0.0.1', port }));
-  for (const { port } of nodes)
-    await start(mock, ['-addr', `127.0.0.1:${port}`, '-models', MODEL, '-delay', delay], port);
-  return nodes;
-}
-
-async function startBare(nodes: readonly Node[]): Promise<Contender> {
-  const port = await freePort();
-  const pid = await startEnvoy(writeBareBootstrap(dir, port, nodes), port);
-  return { name: 'bare', url: `http://127.0.0.1:${port}`, envoy: pid, picker: undefined };
-}
-
-async function startOwn(nodes: readonly Node[]): Promise<Contender> {
-  const warmpath = await startWarmpath({
-    nodes: [],
-    config: { nodes: specs(nodes), envoy: { concurrency: 1 } },
-  });
-  ended.push(() => warmpath.stop());
-  return { name: 'own', url: warmpath.url, envoy: warmpath.pids.envoy, picker: warmpath.pids.controlPlane };
-}
-
-async function startEpp(nodes: readonly Node[], bodies: PickerEnvoy['bodies']): Promise<Contender> {
+async function startEpp(
+  rig: BenchRig,
+  nodes: readonly MockNode[],
+  bodies: PickerEnvoy['bodies'],
+): Promise<Contender> {
   const [grpc, admin] = [await freePort(), await freePort()];
-  const config = join(dir, `epp-${grpc}.config.yaml`);
-  writeFileSync(config, stringify({ nodes: specs(nodes) }));
+  const config = join(rig.dir, `epp-${grpc}.config.yaml`);
+  writeFileSync(config, stringify({ nodes: openNodes(nodes) }));
   const places = ['--grpc', `127.0.0.1:${grpc}`, '--admin', `127.0.0.1:${admin}`];
-  const state = ['--state-dir', join(dir, `epp-${grpc}`), '--config', config, '--log-level', 'warn'];
-  const picker = await start(
+  const state = ['--state-dir', join(rig.dir, `epp-${grpc}`), '--config', config, '--log-level', 'warn'];
+  const picker = await rig.start(
     process.execPath,
     [...nodeFlags, MAIN, 'serve', '--profile', 'epp', ...places, ...state],
     grpc,
   );
-  await ready(`http://127.0.0.1:${admin}/readyz`);
-  return await behindEnvoy(bodies === 'duplex' ? 'epp' : 'epp-buffered', grpc, picker, nodes, bodies);
+  const isReady = () =>
+    fetch(`http://127.0.0.1:${admin}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  await waitFor('the picker', isReady, { timeoutMs: 20_000 });
+  return await behindEnvoy(rig, `epp-${bodies}`, { picker: grpc, nodes, bodies }, picker);
 }
 
-async function startLlmd(binary: string, nodes: readonly Node[]): Promise<Contender> {
+async function startLlmd(rig: BenchRig, binary: string, nodes: readonly MockNode[]): Promise<Contender> {
   const [grpc, health, metrics] = [await freePort(), await freePort(), await freePort()];
-  const endpoints = join(dir, `llmd-${grpc}.endpoints.yaml`);
+  const endpoints = join(rig.dir, `llmd-${grpc}.endpoints.yaml`);
   const list = nodes.map(({ host, port }, i) => ({ name: `n${i + 1}`, address: host, port: String(port) }));
   writeFileSync(endpoints, stringify({ endpoints: list }));
-  const config = join(dir, `llmd-${grpc}.config.yaml`);
+  const config = join(rig.dir, `llmd-${grpc}.config.yaml`);
   writeFileSync(config, stringify(llmdConfig(endpoints)));
   const flags = {
     'pool-name': 'bench',
@@ -248,7 +191,8 @@ async function startLlmd(binary: string, nodes: readonly Node[]): Promise<Conten
     v: 0,
   };
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
-  return await behindEnvoy('llm-d', grpc, await start(binary, args, grpc), nodes, 'duplex');
+  const picker = await rig.start(binary, args, grpc);
+  return await behindEnvoy(rig, 'llm-d', { picker: grpc, nodes, bodies: 'duplex' }, picker);
 }
 
 /** The leanest that it can be: no body is parsed, no load is weighed. */
@@ -269,62 +213,12 @@ function llmdConfig(endpoints: string): object {
 }
 
 async function behindEnvoy(
-  name: ContenderName,
-  grpc: number,
+  rig: BenchRig,
+  name: string,
+  options: Pick<PickerEnvoy, 'bodies' | 'nodes' | 'picker'>,
   picker: number,
-  nodes: readonly Node[],
-  bodies: PickerEnvoy['bodies'],
 ): Promise<Contender> {
   const port = await freePort();
-  const file = writePickerBootstrap(dir, { name: `${name}-${port}`, port, nodes, picker: grpc, bodies });
-  return { name, url: `http://127.0.0.1:${port}`, envoy: await startEnvoy(file, port), picker };
-}
-
-/** The mock nodes answer any number of requests at once: nothing shall wait for a slot. */
-function specs(nodes: readonly Node[]) {
-  return nodes.map(({ host, port }, i) => ({
-    name: `n${i + 1}`,
-    url: `http://${host}:${port}`,
-    slots: 4_096,
-  }));
-}
-
-function startEnvoy(file: string, port: number): Promise<number> {
-  return start(envoy, ['-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'error'], port);
-}
-
-/** Its process id, once it listens. */
-async function start(command: string, args: readonly string[], port: number): Promise<number> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'ignore'] });
-  ended.push(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  });
-  for (let tries = 0; tries < 400; tries += 1) {
-    if (child.exitCode !== null) throw new Error(`${command} ended with ${child.exitCode}`);
-    if (child.pid !== undefined && (await listens(port))) return child.pid;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`${command} does not listen on port ${port}`);
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-}
-
-async function ready(url: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries += 1) {
-    const answer = await fetch(url).catch(() => undefined);
-    if (answer?.ok === true) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`${url} never said that it is ready`);
+  const file = writePickerBootstrap(rig.dir, { name: `${name}-${port}`, port, ...options });
+  return await rig.startEnvoy(file, port, picker);
 }
