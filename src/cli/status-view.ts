@@ -9,6 +9,8 @@ import { displayText, type Paint, type Style } from './terminal.ts';
 import { formatAge, formatBytes } from './units.ts';
 
 const MAX_WARM_LINES = 5;
+const NO_NODES =
+  'No nodes are known. Name one (--node http://HOST:11434), have them found (--discover mdns), or let agents join (--agents HOST:PORT).';
 
 const STATUS_STYLE: Record<NodeReport['status'], Style> = {
   ready: 'green',
@@ -28,7 +30,7 @@ export function renderStatus(report: StatusReport, paint: Paint, width: number, 
     '',
   ];
   if (report.nodes.length === 0) {
-    parts.push('No nodes are configured. Name one: npm run up -- --node http://HOST:11434', '');
+    parts.push(NO_NODES, '');
     return parts.join('\n');
   }
   const at = Date.parse(report.at);

@@ -172,7 +172,7 @@ it('says first what is wrong with Warmpath itself', async () => {
   expect(io.out.text).toContain('not ready: the first round of polls is under way');
   expect(io.out.text).toContain('! config_rejected for 2 s: x.yaml:3:1 odd');
   expect(io.out.text).toContain('envoy 1.40.0 · envoy restarts: 2');
-  expect(io.out.text).toContain('No nodes are configured');
+  expect(io.out.text).toContain('No nodes are known. Name one (--node');
 });
 
 it('paints on a terminal, unless NO_COLOR asks for none', async () => {
