@@ -1,6 +1,6 @@
 import type { Clock } from '../ports.ts';
 
-/** Calls once at the earliest of the times that it was set to, then waits to be set again. */
+/** Calls once at the earliest of the times that it was set to and never before it, then waits to be set again. */
 export class Alarm {
   readonly #clock: Clock;
   readonly #ring: () => void;
@@ -19,7 +19,9 @@ export class Alarm {
     this.#due = due;
     this.#cancel = this.#clock.after(Math.max(0, due - this.#clock.now()), () => {
       this.#due = Number.POSITIVE_INFINITY;
-      this.#ring();
+      // Timers of the machine may be a millisecond early.
+      if (this.#clock.now() < due) this.at(due);
+      else this.#ring();
     });
   }
 

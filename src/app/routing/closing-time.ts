@@ -27,6 +27,11 @@ export class ClosingTime {
     return this.refuses ? this.#at : Number.POSITIVE_INFINITY;
   }
 
+  /** Closed, and nobody is refused for that: whoever comes goes to its node at once. */
+  letsAllGo(now: number): boolean {
+    return !this.refuses && this.#at <= now;
+  }
+
   /** The server ends in so many ms at the latest. What was told before holds on: the earlier end, and that of the proxy. */
   endsIn(ms: number, now: number, proxy: ProxyFate): void {
     if (proxy === 'ends') this.#proxy = proxy;

@@ -35,7 +35,20 @@ export function certainlyLate(
   return cannotBegin(choice, closesAt - now) ? shuttingDown(choice) : undefined;
 }
 
-export function lineFull(length: number, choice: Choice): RouterError {
+/** Why a newcomer does not get into the line; undefined: it does. */
+export function notLetIn(
+  newcomer: Pick<Waiter, 'caller' | 'heldBytes' | 'since' | 'until'>,
+  choice: Choice,
+  line: { readonly size: number; isFull(bytes: number): boolean },
+  closesAt: number,
+  now: number,
+): RouterError | undefined {
+  if (closesAt <= now) return shuttingDown(choice);
+  if (line.isFull(newcomer.heldBytes)) return lineFull(line.size, choice);
+  return certainlyLate(choice, newcomer, closesAt, now);
+}
+
+function lineFull(length: number, choice: Choice): RouterError {
   return new RouterError('line_full', `${BUSY}: ${length} requests are waiting already`, {
     retryAfterSeconds: retryAfter(choice),
   });

@@ -1,8 +1,7 @@
 import type { ErrorCode, RouterError } from '../../request/errors.ts';
-import type { RouteRequest } from '../../request/types.ts';
 import type { Ranking } from '../../routing/types.ts';
-import type { Caller } from '../../waiting/types.ts';
 import { Decision } from '../decision-log.ts';
+import type { UnplacedRequest } from '../request-watcher.ts';
 import type { RouterDependencies } from './dependencies.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -20,14 +19,7 @@ const WHATEVER_THE_NODES: ReadonlySet<ErrorCode> = new Set([
 ]);
 const NOTHING: Ranking = { nodes: [], rejected: [] };
 
-export interface RefusedRequest {
-  readonly id: string;
-  readonly request: RouteRequest;
-  readonly caller: Caller;
-  /** In the line, ms. */
-  readonly waitedMs: number;
-  readonly error: RouterError;
-}
+type RefusedRequest = Omit<UnplacedRequest, 'why'>;
 
 /** Remembers refusals as it remembers decisions, so that the id in the refusal's header can be asked about. */
 export class RefusalsKept {
@@ -40,9 +32,9 @@ export class RefusalsKept {
     this.#verdict = verdict;
   }
 
-  keep(refused: RefusedRequest): void {
+  keep(refused: RefusedRequest, error: RouterError): void {
     const { clock, decisions, fleet } = this.#deps;
-    const { id, request, caller, waitedMs, error } = refused;
+    const { id, request, caller, waitedMs } = refused;
     const verdict = this.#isExplained(error.code) ? this.#verdict(refused, MAX_NODES) : undefined;
     decisions.addRefused(
       new Decision({

@@ -1,6 +1,7 @@
 import { type ErrorCode, RouterError } from '../../request/errors.ts';
 import type { RouteRequest } from '../../request/types.ts';
 import type { Caller, LineReport } from '../../waiting/types.ts';
+import type { UnplacedRequest } from '../request-watcher.ts';
 import type { Outcome, PlacedRequest, Placing, RequestRouter, RouteDecision } from '../types.ts';
 import { Charges } from './charges.ts';
 import { type Choice, Chooser, nobodyAhead } from './chooser.ts';
@@ -53,7 +54,11 @@ export class Router implements RequestRouter {
   place(request: RouteRequest, caller: Caller, heldBytes: number, asker: Placing): PlacedRequest {
     this.#sequence += 1;
     const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
-    const unplaced = this.#unplaced(id, request, caller);
+    let stoodSince: number | undefined;
+    const unplaced: Unplaced = (why) => {
+      const waitedMs = stoodSince === undefined ? 0 : this.#deps.clock.now() - stoodSince;
+      this.#unplaced({ id, request, caller, waitedMs }, why);
+    };
     const placing: Placing = {
       placed: (decision) => asker.placed(decision),
       refused: (error) => {
@@ -65,9 +70,10 @@ export class Router implements RequestRouter {
       const choice = this.#choose(id, request, caller);
       this.#deps.demand.note?.(choice.request.model.key, choice.situation.now);
       const isEmpty = this.#room.isEmpty;
+      const { closing } = this.#deps;
       if (
         !waits(choice, caller) ||
-        this.#room.letsAllGo ||
+        closing?.letsAllGo(choice.situation.now) === true ||
         (choice.best.startsNow && (isEmpty || this.#room.mayPass(request, choice)))
       ) {
         const tokens = predictedTokens(choice.request, choice.situation.snapshot.byId.get(choice.best.id));
@@ -85,6 +91,7 @@ export class Router implements RequestRouter {
       }
       const standing = this.#room.join({ id, request, caller, heldBytes, placing }, choice);
       if (standing === undefined) return OVER;
+      stoodSince = standing.since;
       // It stands behind others who could begin as well: their turn is now.
       if (choice.best.startsNow) this.#room.look();
       return new Placed(id, this.#finish, standing, this.#room, unplaced);
@@ -141,16 +148,11 @@ export class Router implements RequestRouter {
     return decision;
   }
 
-  /** To be told of a request that no node ever gets. */
-  #unplaced(id: string, request: RouteRequest, caller: Caller): Unplaced {
-    const { watchers = [], clock } = this.#deps;
-    const since = clock.now();
-    return (why) => {
-      const waitedMs = clock.now() - since;
-      if (why !== 'client_gone') this.#refusals.keep({ id, request, caller, waitedMs, error: why });
-      const code = why === 'client_gone' ? why : why.code;
-      for (const watcher of watchers) watcher.unplaced?.({ id, request, caller, why: code, waitedMs });
-    };
+  /** No node ever gets the request. */
+  #unplaced(request: Omit<UnplacedRequest, 'why'>, why: RouterError | 'client_gone'): void {
+    if (why !== 'client_gone') this.#refusals.keep(request, why);
+    const code = why === 'client_gone' ? why : why.code;
+    for (const watcher of this.#deps.watchers ?? []) watcher.unplaced?.({ ...request, why: code });
   }
 
   readonly #finish = (decisionId: string): void => {

@@ -13,7 +13,7 @@ import type { ClaimedInflight } from './claims.ts';
 import { ClosingTime } from './closing-time.ts';
 import type { RouterDependencies } from './dependencies.ts';
 import { type Dispatch, leasedModel } from './dispatcher.ts';
-import { certainlyLate, lineFull, noSlotInTime, shuttingDown } from './line-refusals.ts';
+import { certainlyLate, noSlotInTime, notLetIn, shuttingDown } from './line-refusals.ts';
 import { seededBy } from './seeded.ts';
 import { slotsOf } from './slots.ts';
 import { type Arrival, groupOf, mayBegin, Standing, untilOf } from './standing.ts';
@@ -73,7 +73,7 @@ export class WaitingRoom {
     this.#soon = new Alarm(deps.clock, () => this.look());
     this.#closing = deps.closing ?? new ClosingTime();
     this.#close = new Alarm(deps.clock, () => this.#closed());
-    this.#closing.onChange(() => this.#awaitClose());
+    this.#closing.onChange(() => this.#close.at(this.#closing.at));
     deps.ledger.onChange(() => this.#changed(0));
     deps.ledger.elsewhere.onChange(() => this.#changed(0));
     deps.fleet.onChange(() => this.#changed(FLEET_PAUSE_MS));
@@ -81,11 +81,6 @@ export class WaitingRoom {
 
   get isEmpty(): boolean {
     return this.line.size === 0;
-  }
-
-  /** The line is closed, and nobody is refused for that: its node lets a request wait. */
-  get letsAllGo(): boolean {
-    return !this.#closing.refuses && this.#closing.at <= this.#deps.clock.now();
   }
 
   report(): LineReport {
@@ -109,7 +104,7 @@ export class WaitingRoom {
     const node = choice.situation.snapshot.byId.get(choice.best.id);
     const tokens = predictedTokens(choice.request, node);
     const standing = new Standing(arrival, { now, tokens, model: choice.request.model.key });
-    const refusal = this.#notLetIn(standing, choice, now);
+    const refusal = notLetIn(standing, choice, this.line, this.#closing.refusesAt, now);
     if (refusal !== undefined) {
       arrival.placing.refused(refusal);
       return undefined;
@@ -120,17 +115,9 @@ export class WaitingRoom {
     if (place.group.size === 1) place.group.wants = choice.best.id;
     standing.until = untilOf(standing, choice, now);
     this.#awaitDeadline(standing, now);
-    this.#awaitClose();
     lineTelemetry?.lineJoined(standing.caller.class);
     this.#lookAgain(choice.best.terms.slotWait);
     return standing;
-  }
-
-  #notLetIn(standing: Standing, choice: Choice, now: number): RouterError | undefined {
-    const closesAt = this.#closing.refusesAt;
-    if (closesAt <= now) return shuttingDown(choice);
-    if (this.line.isFull(standing.heldBytes)) return lineFull(this.line.size, choice);
-    return certainlyLate(choice, standing, closesAt, now);
   }
 
   /** The client is gone. */
@@ -361,10 +348,6 @@ export class WaitingRoom {
     standing.cancelDeadline = this.#deps.clock.after(standing.until - now, () => this.#deadline(standing));
   }
 
-  #awaitClose(): void {
-    if (!this.isEmpty && Number.isFinite(this.#closing.at)) this.#close.at(this.#closing.at);
-  }
-
   #closed(): void {
     const now = this.#deps.clock.now();
     const left = [...this.line.groups].flatMap((group) => [...group.places()]);
@@ -407,7 +390,6 @@ export class WaitingRoom {
     if (!this.isEmpty) return;
     this.#look.cancel();
     this.#soon.cancel();
-    this.#close.cancel();
   }
 }
 

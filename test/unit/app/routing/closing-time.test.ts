@@ -120,8 +120,8 @@ describe('a request that waits when the server is told to stop', () => {
     await bench.clock.advance(CLOSES_MS - 1);
     running.placed?.finish();
     expect(waiting.decision?.addresses).toEqual([address(1)]);
-    expect(bench.clock.pending).toBe(0);
     await bench.clock.advance(1_000);
+    expect(bench.clock.pending).toBe(0);
     expect(waiting.refusal).toBeUndefined();
   });
 

@@ -21,6 +21,7 @@ describe('a refusal', () => {
       asked: MODEL,
       model: MODEL,
       caller: { id: '10.9.9.9' },
+      waitedMs: 0,
       refusal: { code: 'no_node' },
       attempts: [],
       ranking: {
