@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { tlsAddress, tlsKey } from '../fleet/node-tls.ts';
 import type { NodeId, NodeSpec } from '../fleet/types.ts';
 import { LONGEST_ASKED_WAIT_MS } from '../waiting/longest-wait.ts';
 import type { Config } from './config.ts';
@@ -43,19 +44,20 @@ const HOT: readonly (keyof Config)[] = [
 ];
 
 /**
- * Compares two valid configurations. `knownCas` are the CA files that Envoy's bootstrap names: a node that needs
- * another one is held back, as it was or out of the fleet, until the restart that brings its CA.
+ * Compares two valid configurations. `knownTls` is what Envoy's bootstrap was told of nodes (`tlsKey`): one that needs
+ * another CA or address is held back, as it was or out of the fleet, until the restart that brings it.
  */
-export function diffConfig(previous: Config, next: Config, knownCas: ReadonlySet<string>): ConfigDiff {
+export function diffConfig(previous: Config, next: Config, knownTls: ReadonlySet<string>): ConfigDiff {
   const needsRestart = SETTLED_AT_START.flatMap((key) => changedPaths(key, previous[key], next[key]));
   const before = new Map(previous.nodes.map((node) => [node.id, node]));
   const nodes: NodeSpec[] = [];
   for (const node of next.nodes) {
-    if (node.tlsCaFile === undefined || knownCas.has(node.tlsCaFile)) {
+    const key = tlsKey(node);
+    if (key === undefined || knownTls.has(key)) {
       nodes.push(node);
       continue;
     }
-    needsRestart.push(`nodes.${node.id}.tlsCa`);
+    needsRestart.push(`nodes.${node.id}.${tlsAddress(node) === undefined ? 'tlsCa' : 'url'}`);
     const old = before.get(node.id);
     if (old !== undefined) nodes.push(old);
   }

@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { type FSWatcher, watch as watchPaths } from 'chokidar';
 import { fingerprintOf } from '../app/fingerprint.ts';
 import type { Clock } from '../app/ports.ts';
+import { tlsKey } from '../fleet/node-tls.ts';
 import type { Config } from './config.ts';
 import { type ConfigDiff, diffConfig, isEmptyDiff } from './diff.ts';
 import type { LoadedConfig } from './load.ts';
@@ -50,7 +51,7 @@ class Watcher implements ConfigWatcher {
   readonly #options: WatchOptions;
   /** One for each directory: a single one overlooks a directory within another that it watches. */
   readonly #directories = new Map<string, FSWatcher>();
-  readonly #knownCas: ReadonlySet<string>;
+  readonly #knownTls: ReadonlySet<string>;
   readonly #stop = new AbortController();
   #current: LoadedConfig;
   #files: readonly string[];
@@ -65,7 +66,7 @@ class Watcher implements ConfigWatcher {
     this.#options = options;
     this.#current = options.initial;
     this.#files = options.initial.files;
-    this.#knownCas = new Set(options.initial.config.nodes.flatMap((node) => node.tlsCaFile ?? []));
+    this.#knownTls = new Set(options.initial.config.nodes.flatMap((node) => tlsKey(node) ?? []));
     this.ready = this.#watchDirectories().then(async () => {
       // What changed between the load and this moment was not heard.
       await this.#enqueue(false);
@@ -135,7 +136,7 @@ class Watcher implements ConfigWatcher {
         };
       }
       this.#follow(loaded.files);
-      const diff = diffConfig(before, loaded.config, this.#knownCas);
+      const diff = diffConfig(before, loaded.config, this.#knownTls);
       if (isEmptyDiff(diff) && diff.needsRestart.length === 0) return { kind: 'unchanged' };
       if (!isEmptyDiff(diff)) await this.#options.apply(diff);
       this.#current = { ...loaded, config: diff.applied };

@@ -11,6 +11,7 @@ import {
   type TlsTransport,
 } from '../envoy/bootstrap/options.ts';
 import { transportName } from '../envoy/endpoints/transport-name.ts';
+import { tlsAddress } from '../fleet/node-tls.ts';
 import { LONGEST_ASKED_WAIT_MS } from '../waiting/longest-wait.ts';
 import { envoyAdminPath, grpcBind, lastKnownPath } from './places.ts';
 
@@ -55,7 +56,7 @@ function availableMemory(): number {
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
-/** One per CA: nodes with a common one share it. The system's is always there, for nodes that a reload brings. */
+/** One per CA, and for each address that a certificate must have: nodes with a common one share it. The system's is always there, for nodes that a reload brings. */
 function tlsTransports(config: Config): TlsTransport[] {
   const byName = new Map<string, TlsTransport>([
     ['tls', { name: 'tls', caFile: systemCaFile(config.stateDir) }],
@@ -63,7 +64,8 @@ function tlsTransports(config: Config): TlsTransport[] {
   for (const spec of config.nodes) {
     if (spec.url.scheme !== 'https') continue;
     const name = transportName(spec);
-    byName.set(name, { name, caFile: spec.tlsCaFile ?? systemCaFile(config.stateDir) });
+    const caFile = spec.tlsCaFile ?? systemCaFile(config.stateDir);
+    byName.set(name, { name, caFile, address: tlsAddress(spec) });
   }
   return [...byName.values()];
 }

@@ -13,6 +13,7 @@ import { deriveNodeName, parseNodeUrl } from '../config/node-url.ts';
 import { announceWarmpath } from '../discovery/announce-warmpath.ts';
 import type { MdnsAddress } from '../discovery/mdns-socket.ts';
 import type { DiscoverySource } from '../discovery/source.ts';
+import { tlsKey } from '../fleet/node-tls.ts';
 import type { NodeId } from '../fleet/types.ts';
 import { limitLookups } from '../nodes/limit-lookups.ts';
 import { probeNode } from '../nodes/probe.ts';
@@ -53,7 +54,7 @@ export class Discovery {
   readonly registry: Registry;
   #config: Config;
   /** CAs that our Envoy knows since its start. */
-  readonly #knownCas: ReadonlySet<string>;
+  readonly #knownTls: ReadonlySet<string>;
   readonly #options: DiscoveryOptions;
   readonly #running = new Map<string, Running>();
   readonly #ended = new Set<Promise<void>>();
@@ -64,7 +65,7 @@ export class Discovery {
     const { config, store, replica, clock, log, hasRequests, nodeAt } = options;
     this.#options = options;
     this.#config = config;
-    this.#knownCas = new Set(config.nodes.flatMap(({ tlsCaFile }) => tlsCaFile ?? []));
+    this.#knownTls = new Set(config.nodes.flatMap((node) => tlsKey(node) ?? []));
     const lookup = limitLookups(options.lookup ?? systemLookup, LOOKUPS_AT_ONCE);
     this.registry = new Registry(
       {
@@ -196,10 +197,14 @@ export class Discovery {
   }
 
   #probe(candidate: Candidate, lookup: Lookup, signal: AbortSignal): Promise<ProbeAnswer> {
-    const { poll, agents } = this.#config;
+    const { poll, agents, extProc } = this.#config;
     const { source, settings } = candidate;
-    if (settings?.tlsCaFile !== undefined && !this.#knownCas.has(settings.tlsCaFile)) {
-      const problem = `Envoy was started without its tlsCa ${settings.tlsCaFile}: list a node with it under "nodes" and start again`;
+    const tlsCaFile = settings?.tlsCaFile;
+    // Which addresses other people's proxies trust is not ours to know.
+    const key = extProc.profile === 'own' ? tlsKey({ url: candidate.url, tlsCaFile }) : tlsCaFile;
+    if (key !== undefined && !this.#knownTls.has(key)) {
+      const what = key === tlsCaFile ? `its tlsCa ${tlsCaFile}` : `this https address`;
+      const problem = `Envoy was started without ${what}: list a node with it under "nodes" and start again`;
       return Promise.resolve({ problem });
     }
     const allowLoopback =

@@ -29,19 +29,28 @@ export function nodeProtocol(): Message {
   });
 }
 
+function namedBy(address: string): Message {
+  return { match_typed_subject_alt_names: [{ san_type: 'IP_ADDRESS', matcher: { exact: address } }] };
+}
+
 /** One transport socket per way of talking TLS, chosen by the endpoint's metadata; plain for all others. */
 export function transportSockets(transports: readonly TlsTransport[]): readonly Message[] {
   return [
-    ...transports.map(({ name, caFile }) => ({
+    ...transports.map(({ name, caFile, address }) => ({
       name,
       match: { tls: name },
       transport_socket: extension(
         'envoy.transport_sockets.tls',
         'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
         {
-          auto_host_sni: true,
-          auto_sni_san_validation: true,
-          common_tls_context: { validation_context: { trusted_ca: { filename: caFile } } },
+          // Neither is for addresses: they are no server names, and certificates have them in another field.
+          ...(address === undefined ? { auto_host_sni: true, auto_sni_san_validation: true } : {}),
+          common_tls_context: {
+            validation_context: {
+              trusted_ca: { filename: caFile },
+              ...(address === undefined ? {} : namedBy(address)),
+            },
+          },
         },
       ),
     })),

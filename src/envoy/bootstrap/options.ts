@@ -8,6 +8,8 @@ export interface TlsTransport {
   readonly name: string;
   /** PEM file with the CA that must have signed the node's certificate. */
   readonly caFile: string;
+  /** IP address that the certificate must have; undefined: the name that Envoy knows the node by. */
+  readonly address?: string | undefined;
 }
 
 /** All that decides what our own Envoy does. Durations in ms, sizes in bytes. */

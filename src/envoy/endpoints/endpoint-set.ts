@@ -80,9 +80,13 @@ function plannedFor(
   return { spec, endpoint: known !== undefined && sameEndpoint(known, endpoint) ? known : endpoint };
 }
 
-const OWN_PORT = { http: 80, https: 443 } as const;
+const HTTP_PORT = 80;
 
-/** Host header of requests to the node: with the port where it is not the scheme's own. */
+/**
+ * What Envoy calls the node: in the Host header, with the port where it is not HTTP's own; of https nodes it is the server name too,
+ * which their certificate must have, and that knows no port.
+ */
 export function hostname(url: NodeUrl): string {
-  return url.port === OWN_PORT[url.scheme] ? urlHost(url.host) : formatHostPort(url);
+  if (url.scheme === 'https') return url.host;
+  return url.port === HTTP_PORT ? urlHost(url.host) : formatHostPort(url);
 }

@@ -98,3 +98,14 @@ it('holds a node back whose CA Envoy does not know yet', async () => {
   expect(known.needsRestart).toEqual([]);
   expect(known.applied.nodes).toEqual(next.nodes);
 });
+
+it('holds back a node whose https address Envoy was not told of at its start', async () => {
+  const next = await parse(
+    'nodes: [ { name: new, url: https://10.0.0.9 }, { name: named, url: https://gpu9 } ]',
+  );
+  const held = diffConfig(await parse('nodes: []'), next, none);
+  expect(held.needsRestart).toEqual(['nodes.new.url']);
+  expect(held.applied.nodes.map(({ id }) => id)).toEqual(['named']);
+  const told = diffConfig(await parse('nodes: []'), next, new Set(['\n10.0.0.9']));
+  expect(told.needsRestart).toEqual([]);
+});

@@ -51,10 +51,16 @@ responseHeaders: false
 
   it('has one TLS transport for all nodes with the system’s CAs, also those that a reload brings', async () => {
     for (const scheme of ['http', 'https']) {
-      const { tls } = await optionsOf(
-        `nodes: [ { url: ${scheme}://10.0.0.1 }, { url: ${scheme}://10.0.0.2 } ]`,
-      );
+      const { tls } = await optionsOf(`nodes: [ { url: ${scheme}://gpu1 }, { url: ${scheme}://gpu2 } ]`);
       expect(tls.map(({ name }) => name)).toEqual(['tls']);
     }
+  });
+
+  it('has one for each address that a certificate must have', async () => {
+    const { tls } = await optionsOf(
+      'nodes: [ { url: https://10.0.0.1 }, { url: "https://[fd00::1]:11434" } ]',
+    );
+    expect(tls.map(({ address }) => address)).toEqual([undefined, '10.0.0.1', 'fd00::1']);
+    expect(new Set(tls.map(({ caFile }) => caFile)).size).toBe(1);
   });
 });

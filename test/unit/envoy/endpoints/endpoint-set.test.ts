@@ -74,7 +74,9 @@ describe('host name', () => {
     { url: { scheme: 'http', host: 'gpu1', port: 11434 }, want: 'gpu1:11434' },
     { url: { scheme: 'http', host: 'gpu1', port: 80 }, want: 'gpu1' },
     { url: { scheme: 'https', host: 'gpu1', port: 443 }, want: 'gpu1' },
-    { url: { scheme: 'https', host: 'gpu1', port: 80 }, want: 'gpu1:80' },
+    // The server name of TLS has no port.
+    { url: { scheme: 'https', host: 'gpu1', port: 11434 }, want: 'gpu1' },
+    { url: { scheme: 'https', host: 'fd00::1', port: 443 }, want: 'fd00::1' },
     { url: { scheme: 'http', host: 'fd00::1', port: 11434 }, want: '[fd00::1]:11434' },
   ])('$want', ({ url, want }) => {
     expect(hostname(url)).toBe(want);
@@ -92,6 +94,14 @@ describe('transport', () => {
     expect(one).toMatch(/^tls-[0-9a-f]{12}$/);
     expect(same).toBe(one);
     expect(other).not.toBe(one);
+  });
+
+  it('one of its own for each address that a certificate must have', () => {
+    const at = (host: string, tlsCaFile?: string) =>
+      transportName(spec('a', { url: { scheme: 'https', host, port: 11434 }, tlsCaFile }));
+    const names = [at('10.0.0.1'), at('10.0.0.2'), at('fd00::1'), at('10.0.0.1', '/ca/one.pem'), at('gpu1')];
+    expect(new Set(names).size).toBe(5);
+    expect(names.at(-1)).toBe('tls');
   });
 });
 
