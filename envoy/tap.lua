@@ -75,7 +75,10 @@ function envoy_on_response(handle)
   -- Whoever answered, bones are pieces of the client's text: the access log must not carry them.
   handle:streamInfo():dynamicMetadata():set("warmpath", "bones", "")
   local headers = handle:headers()
-  if headers:get(":status") ~= "200" then return end
+  local status = headers:get(":status")
+  -- Ollama says "busy" without a word on when to come back.
+  if (status == "503" or status == "429") and not headers:get("retry-after") then headers:add("retry-after", "1") end
+  if status ~= "200" then return end
   local kind = headers:get("content-type") or ""
   local lines = find(kind, "application/x-ndjson", 1, true) ~= nil
   local events = find(kind, "text/event-stream", 1, true) ~= nil

@@ -26,6 +26,7 @@ const count = z.number();
 /** What `GET /decisions/:id` answers; `warmpath explain --decision` reads the same. What is not known is left out. */
 export const decisionSchema = z.object({
   id: text,
+  requestId: text.optional(),
   /** ISO 8601. */
   at: text,
   path: text,

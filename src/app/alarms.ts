@@ -7,8 +7,7 @@ export type AlarmCode =
   | 'shrink_guard'
   | 'endpoints_rejected'
   | 'address_clash'
-  | 'ext_proc_misconfigured'
-  | 'envoy_down';
+  | 'ext_proc_misconfigured';
 
 export interface RaisedAlarm {
   readonly code: AlarmCode;

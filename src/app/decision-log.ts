@@ -10,6 +10,8 @@ import type { DecisionRecord, Outcome } from './types.ts';
 
 export interface DecisionFields {
   readonly id: string;
+  /** As the proxy names the request. */
+  readonly requestId?: string | undefined;
   readonly at: Date;
   /** As it was ranked: `model` is the model that serves it. */
   readonly request: RouteRequest;
@@ -37,6 +39,7 @@ export interface Refusal {
 /** A decision while its request runs, and for as long as it is remembered. Owned by the use cases. */
 export class Decision {
   readonly id: string;
+  readonly requestId: string | undefined;
   readonly at: Date;
   readonly request: RouteRequest;
   readonly ranking: Ranking;
@@ -56,6 +59,7 @@ export class Decision {
 
   constructor(fields: DecisionFields) {
     this.id = fields.id;
+    this.requestId = fields.requestId;
     this.at = fields.at;
     this.request = fields.request;
     this.ranking = fields.ranking;

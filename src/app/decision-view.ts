@@ -7,6 +7,7 @@ export function decisionRecord(decision: Decision): DecisionRecord {
   const { endpoint } = request;
   return {
     id: decision.id,
+    requestId: decision.requestId,
     at: decision.at.toISOString(),
     path: endpoint.path,
     family: endpoint.family,

@@ -99,7 +99,7 @@ export class OutcomeLog implements AnswerRecorder {
       promptTokens: outcome.usage.promptTokens,
       completionTokens: outcome.usage.completionTokens,
     });
-    this.#logOutcome(outcome, node);
+    this.#logOutcome(outcome, node, decision?.requestId);
   }
 
   #tellFailure(decision: Decision, node: NodeId, reason: FailureReason): void {
@@ -143,13 +143,14 @@ export class OutcomeLog implements AnswerRecorder {
     promptNotes?.heard(node, served);
   }
 
-  #logOutcome(outcome: Outcome, node: NodeId | undefined): void {
+  #logOutcome(outcome: Outcome, node: NodeId | undefined, requestId = outcome.requestId): void {
     const { log } = this.#deps;
     if (!log.isLevelEnabled('debug')) return;
     const { decisionId, path, status, end, attempts, firstByteMs, totalMs, details, flags, usage } = outcome;
     log.debug(
       {
         decision: decisionId,
+        requestId,
         node,
         path,
         status,

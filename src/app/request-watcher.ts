@@ -10,6 +10,8 @@ import type { Outcome } from './types.ts';
 export interface UnplacedRequest {
   /** As a decision's would be. */
   readonly id: string;
+  /** As the proxy names the request. */
+  readonly requestId?: string | undefined;
   readonly request: RouteRequest;
   readonly caller: Caller;
   /** In the line, ms; 0 where it never stood there. */

@@ -20,6 +20,8 @@ export interface RouteDecision {
 /** One decision as it is kept in the ring buffer and shown by `status --json` and `explain`. Nothing of the prompt is in it. */
 export interface DecisionRecord {
   readonly id: string;
+  /** As Envoy names the request; undefined where nobody told. */
+  readonly requestId: string | undefined;
   /** ISO 8601 wall clock. */
   readonly at: string;
   readonly path: string;
@@ -89,6 +91,8 @@ export interface AttemptReport {
 /** How a request ended (access log). Requests that were never routed by us have no decision id. */
 export interface Outcome {
   readonly decisionId: string | undefined;
+  /** As Envoy names the request. */
+  readonly requestId?: string | undefined;
   readonly path: string;
   readonly method: string;
   /** HTTP status; 0 where none was sent. */
@@ -126,6 +130,8 @@ export interface Usage {
 
 /** Who hears what became of a request; exactly one of the two is called, once, perhaps before `place` returns. */
 export interface Placing {
+  /** As the proxy names the request. */
+  readonly requestId?: string | undefined;
   placed(decision: RouteDecision): void;
   /** `id`: by which the refusal is remembered. */
   refused(error: RouterError, id?: string): void;
@@ -170,7 +176,7 @@ export interface EnvoyEndpoint {
   readonly node: NodeId;
   /** `ip:port`, IPv6 in brackets. */
   readonly address: string;
-  /** Sent as Host and SNI: host of the node's URL, with the port where it is not the scheme's own. */
+  /** Sent as Host, and to https nodes as server name: host of the node's URL, of http nodes with the port where it is not 80. */
   readonly hostname: string;
   readonly token: string | undefined;
   /** Name of the transport socket: `plain`, `tls` or `tls-<hash of the CA path>`. */

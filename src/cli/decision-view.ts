@@ -22,7 +22,7 @@ const WAITED_FOR: Record<string, string> = {
 export function renderDecision(decision: DecisionShown, paint: Paint, width: number): string {
   const { ranking } = decision;
   const lines = [
-    `${paint('bold', displayText(decision.id))} at ${displayText(decision.at)}, snapshot ${decision.snapshotVersion}`,
+    `${paint('bold', displayText(decision.id))} at ${displayText(decision.at)}, snapshot ${decision.snapshotVersion}${envoysName(decision)}`,
     requestLine(decision),
     ...callerLine(decision),
     ...editLines(decision),
@@ -42,6 +42,10 @@ export function renderDecision(decision: DecisionShown, paint: Paint, width: num
     '',
   );
   return lines.join('\n');
+}
+
+function envoysName({ requestId }: DecisionShown): string {
+  return requestId === undefined ? '' : `, request ${displayText(requestId)}`;
 }
 
 function requestLine({ asked, model, path, bodyBytes, features }: DecisionShown): string {

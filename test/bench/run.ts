@@ -20,10 +20,14 @@ interface Scenario {
 
 const SCENARIOS: readonly Scenario[] = [
   { name: '300B-c1', clients: 1, bodyBytes: 300 },
+  { name: '32KiB-c1', clients: 1, bodyBytes: 32 << 10 },
+  { name: '1MiB-c1', clients: 1, bodyBytes: 1 << 20 },
   { name: '300B-c32', clients: 32, bodyBytes: 300, target: 0.3 },
   { name: '32KiB-c16', clients: 16, bodyBytes: 32 << 10 },
+  { name: '32KiB-c32', clients: 32, bodyBytes: 32 << 10 },
   { name: '220KB-c8', clients: 8, bodyBytes: 220_000, target: 0.45 },
   { name: '1MiB-c4', clients: 4, bodyBytes: 1 << 20, target: 0.55 },
+  { name: '1MiB-c32', clients: 32, bodyBytes: 1 << 20 },
   { name: 'stream-c200', clients: 200, bodyBytes: 300, isStreamed: true },
 ];
 

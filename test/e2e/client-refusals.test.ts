@@ -250,6 +250,7 @@ describeReal(await realEnvoy(), 'refusals, as a client sees them', () => {
           const answer = await post(`${warmpath.url}${path}`, { model: 'alpha', ...ANY_FIELD });
           expect(answer.status, answer.text).toBe(503);
           expect(JSON.stringify(answer.json())).toContain('busy');
+          expect(answer.headers['retry-after']).toMatch(/^\d+$/);
         }
       });
 

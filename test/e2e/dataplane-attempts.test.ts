@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Logged } from './dataplane/control-plane.ts';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { dataPlane } from './dataplane/envoy-binary.ts';
 import { freePort } from './dataplane/free-port.ts';
 import { type Script, ScriptedNode } from './dataplane/scripted-node.ts';
 import { Stack } from './dataplane/stack.ts';
@@ -18,7 +18,7 @@ const answer =
     response.end(`{"status":${status}}`);
   };
 
-describe.skipIf(envoyBinary().missing !== undefined)('with the control plane', () => {
+dataPlane('with the control plane', () => {
   let stack: Stack;
   let refused: number;
   let silent: number;
@@ -319,7 +319,7 @@ function perTryTimeout(isSilent: boolean): Record<string, string> {
   return isSilent ? { 'x-envoy-upstream-rq-per-try-timeout-ms': '500' } : {};
 }
 
-describe.skipIf(envoyBinary().missing !== undefined)('without the control plane', () => {
+dataPlane('without the control plane', () => {
   let stack: Stack;
   beforeAll(async () => {
     stack = await Stack.start({ nodes: 3, control: false });
@@ -371,7 +371,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('without the control plane'
   });
 });
 
-describe.skipIf(envoyBinary().missing !== undefined)('x-warmpath headers switched off', () => {
+dataPlane('x-warmpath headers switched off', () => {
   it("leaves none on any answer, not even a node's own", async () => {
     const stack = await Stack.start({ overrides: { exposeHeaders: false } });
     stack.control.answer = () => ({ kind: 'route', addresses: [stack.node().address] });

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { Pool } from 'undici';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { asReceived, bonesOf } from '../unit/request/bones-of.ts';
 import { arbitraryBody, fromBinary } from '../unit/request/generators.ts';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { dataPlane } from './dataplane/envoy-binary.ts';
 import { eachOf } from './dataplane/raw-http.ts';
 import { Stack } from './dataplane/stack.ts';
 
@@ -11,7 +11,7 @@ const BATCH = 2_500;
 const SEED = 20_261_121;
 const WINDOW = 65_536;
 
-describe.skipIf(envoyBinary().missing !== undefined)('bones, as Envoy makes them', () => {
+dataPlane('bones, as Envoy makes them', () => {
   let stack: Stack;
   let pool: Pool;
   beforeAll(async () => {

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { dataPlane } from './dataplane/envoy-binary.ts';
 import { Stack } from './dataplane/stack.ts';
 
 const BODY = '{"model":"m"}';
 
-describe.skipIf(envoyBinary().missing !== undefined)('a control plane that goes and comes back', () => {
+dataPlane('a control plane that goes and comes back', () => {
   let stack: Stack;
   beforeAll(async () => {
     stack = await Stack.start({ nodes: 2 });

@@ -1,6 +1,6 @@
 import { connect } from 'node:http2';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { dataPlaneEach } from './dataplane/envoy-binary.ts';
 import { eachOf, raw } from './dataplane/raw-http.ts';
 import { Stack } from './dataplane/stack.ts';
 
@@ -82,7 +82,7 @@ const METHODS = ['POST', 'DELETE', 'PUT', 'PATCH', 'HEAD', 'GET', 'post', 'FOO',
 
 const BODY = '{"model":"m","name":"m"}';
 
-describe.skipIf(envoyBinary().missing !== undefined).each([
+dataPlaneEach([
   { state: 'alive', control: true },
   { state: 'dead', control: false },
 ])('with the control plane $state', ({ control }) => {

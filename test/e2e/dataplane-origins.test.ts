@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { dataPlane, dataPlaneEach } from './dataplane/envoy-binary.ts';
 import { type RawAnswer, raw } from './dataplane/raw-http.ts';
 import { Stack } from './dataplane/stack.ts';
 
@@ -39,9 +39,7 @@ const FOREIGN = [
   'http://localhost, http://evil.example',
 ];
 
-const dataPlane = describe.skipIf(envoyBinary().missing !== undefined);
-
-dataPlane.each([
+dataPlaneEach([
   { state: 'alive', control: true },
   { state: 'dead', control: false },
 ])('S30: origins, with the control plane $state', ({ control }) => {

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS } from '../../src/envoy/bootstrap/options.ts';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { dataPlane } from './dataplane/envoy-binary.ts';
 import { freePort } from './dataplane/free-port.ts';
 import { type RawAnswer, raw } from './dataplane/raw-http.ts';
 import { Stack } from './dataplane/stack.ts';
@@ -29,7 +29,7 @@ const FAMILIES = [
   },
 ];
 
-describe.skipIf(envoyBinary().missing !== undefined)('B20 G19: what Envoy answers by itself', () => {
+dataPlane('B20 G19: what Envoy answers by itself', () => {
   let stack: Stack;
   let refused: number;
   let silent: number;
@@ -230,7 +230,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('B20 G19: what Envoy answer
   });
 });
 
-describe.skipIf(envoyBinary().missing !== undefined)('a router that is its own node', () => {
+dataPlane('a router that is its own node', () => {
   it.each(FAMILIES)('H15 $path: notices at once', async ({ path, shape }) => {
     const stack = await Stack.start({ nodes: 0, control: false });
     await stack.envoy.lastKnown([{ name: 'self', port: stack.envoy.port, hostname: 'localhost' }]);
@@ -245,7 +245,7 @@ describe.skipIf(envoyBinary().missing !== undefined)('a router that is its own n
   });
 });
 
-describe.skipIf(envoyBinary().missing !== undefined)('without any node', () => {
+dataPlane('without any node', () => {
   let stack: Stack;
   beforeAll(async () => {
     stack = await Stack.start({ nodes: 0, control: false });

@@ -1,13 +1,13 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { DEFAULT_TIMEOUTS } from '../../src/envoy/bootstrap/options.ts';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { dataPlane } from './dataplane/envoy-binary.ts';
 import { raw } from './dataplane/raw-http.ts';
 import { Stack } from './dataplane/stack.ts';
 
 const HEAD = 'POST /api/chat HTTP/1.1\r\nHost: localhost\r\n';
 const SMUGGLED = 'POST /api/pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}';
 
-describe.skipIf(envoyBinary().missing !== undefined)('what is between two requests', () => {
+dataPlane('what is between two requests', () => {
   let stack: Stack;
   beforeAll(async () => {
     stack = await Stack.start({

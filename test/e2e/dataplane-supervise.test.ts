@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/app/system-clock.ts';
 import { runCommand } from '../../src/envoy/bootstrap/command.ts';
 import {
@@ -19,12 +19,10 @@ import { processes } from '../../src/envoy/supervise/orphan.ts';
 import { requireFreePort } from '../../src/envoy/supervise/port-probe.ts';
 import { type EnvoyEvent, runEnvoy } from '../../src/envoy/supervise/run-envoy.ts';
 import { bootstrapOptions } from '../unit/envoy/bootstrap/options.ts';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { dataPlane, envoyBinary } from './dataplane/envoy-binary.ts';
 import { freePort } from './dataplane/free-port.ts';
 import { ScriptedNode } from './dataplane/scripted-node.ts';
 import { lbEndpoint } from './dataplane/test-envoy.ts';
-
-const dataPlane = describe.skipIf(envoyBinary().missing !== undefined);
 
 dataPlane('a supervised Envoy', () => {
   let dir: string;

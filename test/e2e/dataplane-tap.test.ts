@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { COUNTED_ANSWERS, JSON_TYPE, last, lines, NDJSON, token } from '../support/counted-answers.ts';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { dataPlane } from './dataplane/envoy-binary.ts';
 import { Stack } from './dataplane/stack.ts';
 
 /** Ways of cutting an answer into writes. */
@@ -11,7 +11,7 @@ const CUTS = [
   { how: 'byte by byte', size: 1 },
 ];
 
-describe.skipIf(envoyBinary().missing !== undefined)('the tap', () => {
+dataPlane('the tap', () => {
   let stack: Stack;
   beforeAll(async () => {
     stack = await Stack.start();
@@ -37,6 +37,23 @@ describe.skipIf(envoyBinary().missing !== undefined)('the tap', () => {
       expect(await answer.text()).toBe(body);
       expect(await read()).toEqual(want);
     });
+  });
+
+  it.each([
+    { status: 503, sent: undefined, want: '1' },
+    { status: 429, sent: undefined, want: '1' },
+    { status: 503, sent: '7', want: '7' },
+    { status: 500, sent: undefined, want: null },
+  ])('a node that answers $status, retry-after $sent, reaches the client with $want', async (given) => {
+    const headers = given.sent === undefined ? {} : { 'retry-after': given.sent };
+    stack.node().script = (_request, response) => {
+      response.writeHead(given.status, { 'content-type': JSON_TYPE, ...headers });
+      response.end('{"error":"busy"}');
+    };
+    const answer = await stack.post('/api/generate', '{"model":"m"}');
+    expect(answer.status).toBe(given.status);
+    expect(answer.headers.get('retry-after')).toBe(given.want);
+    expect(await answer.text()).toBe('{"error":"busy"}');
   });
 
   it('G18: passes every chunk on at once', async () => {

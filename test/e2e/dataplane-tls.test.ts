@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { envoyBinary } from './dataplane/envoy-binary.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { dataPlane } from './dataplane/envoy-binary.ts';
 import { Stack } from './dataplane/stack.ts';
 
 const fixture = (name: string) => fileURLToPath(new URL(`./dataplane/tls/${name}`, import.meta.url));
 
-describe.skipIf(envoyBinary().missing !== undefined)('nodes behind TLS', () => {
+dataPlane('nodes behind TLS', () => {
   let stack: Stack;
   let port: number;
   const seen: { host: string | undefined; authorization: string | undefined; name: unknown }[] = [];

@@ -182,6 +182,8 @@ describeReal(await realEnvoy(), 'nodes that answer badly', () => {
     const limited = await ask(arena, 1);
     expect(limited[0]?.answer?.status).toBe(429);
     expect(limited[0]?.answer?.json()).toEqual({ error: 'slow down' });
+    // The node did not say when to come back.
+    expect(limited[0]?.answer?.headers['retry-after']).toBe('1');
     await arena.settled();
     await arena.expectLedgersAgree([...samples, ...later, ...refused, ...limited]);
   });

@@ -242,6 +242,16 @@ describeReal(await realEnvoy(), 'processes that end', () => {
 describeReal(await realEnvoy(), 'configurations that change under load', () => {
   afterEach(closeArenas);
 
+  it('SIGHUP has the file read again, as systemctl reload does, though it has not changed', async () => {
+    const arena = await startArena({ count: 1, config: BRISK });
+    const read = () => arena.warmpath.metric('warmpath_config_reloads_total', { result: 'unchanged' });
+    const before = await read();
+    arena.warmpath.process.kill('SIGHUP');
+    await waitFor('the file to be read', async () => (await read()) > before);
+    expect(arena.warmpath.process.isRunning).toBe(true);
+    expect(isWhole(await sample(arena.url + GENERATE, 0, small()()))).toBe(true);
+  });
+
   it('F86 F87: bad files change nothing; good ones add, drain and remove a node without an error', async () => {
     const arena = await startArena({
       count: 3,

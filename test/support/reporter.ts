@@ -10,8 +10,8 @@ export interface SummaryOptions {
 export const ALLOWED_SKIP = '[may be skipped] ';
 
 /**
- * Ends the run with one plain line, `N passed, N failed` (and `, N skipped`), preceded by every skipped test and its
- * reason. A run in which nothing ran fails; with CI=true a skipped test fails the run too,
+ * Ends the run with one plain line, `N passed, N failed` (and `, N skipped`), preceded by every test that was tried twice, and
+ * every skipped one with its reason. A run in which nothing ran fails; with CI=true a skipped test fails the run too,
  * but for those that need a program few machines have.
  */
 export default class SummaryReporter implements Reporter {
@@ -29,6 +29,8 @@ export default class SummaryReporter implements Reporter {
     const brokenFiles = modules.filter((module) => module.errors().length > 0).length;
     const skipped = tests.filter((test) => test.result().state === 'skipped');
     const [passed, failed] = [count('passed'), count('failed') + brokenFiles + errors.length];
+    for (const test of tests)
+      if (isFlaky(test)) this.#write(`passed at the second try only: ${test.fullName}`);
     for (const test of skipped) this.#write(`skipped: ${test.fullName}: ${reasonOf(test)}`);
     const refused = skipped.filter((test) => !reasonOf(test).startsWith(ALLOWED_SKIP));
     if (this.#isStrict && refused.length > 0) this.#write('CI=true: a skipped test counts as a failure');
@@ -37,6 +39,10 @@ export default class SummaryReporter implements Reporter {
     this.#write(`${passed} passed, ${failed} failed${last}`);
     if (passed + failed === 0 || (this.#isStrict && refused.length > 0)) process.exitCode = 1;
   }
+}
+
+function isFlaky(test: TestCase): boolean {
+  return test.diagnostic()?.flaky === true;
 }
 
 function reasonOf(test: TestCase): string {

@@ -13,6 +13,7 @@ import type { RouterDependencies } from './dependencies.ts';
 /** A request whose turn it is. */
 export interface Dispatch {
   readonly id: string;
+  readonly requestId: string | undefined;
   /** As the client sent it. */
   readonly asked: RouteRequest;
   readonly caller: Caller;
@@ -33,7 +34,7 @@ export class Dispatcher {
     this.#deps = deps;
   }
 
-  dispatch({ id, asked, caller, choice, waitedMs, waitedFor }: Dispatch): RouteDecision {
+  dispatch({ id, requestId, asked, caller, choice, waitedMs, waitedFor }: Dispatch): RouteDecision {
     const { ledger, telemetry, clock, guard, decisions } = this.#deps;
     const { request, best, situation } = choice;
     const { snapshot, params, now } = situation;
@@ -48,6 +49,7 @@ export class Dispatcher {
     ledger.take(id, best.id, model, now, now + (best.terms.slotWait + best.heldSeconds) * 1000);
     const decision = new Decision({
       id,
+      requestId,
       at: clock.date(),
       request,
       ranking,
@@ -93,18 +95,15 @@ export class Dispatcher {
   #log(decision: Decision): void {
     const { log } = this.#deps;
     if (!log.isLevelEnabled('debug')) return;
-    const [first, ...others] = decision.ranking.nodes;
+    const { request, ranking } = decision;
     log.debug(
       {
         decision: decision.id,
-        model: decision.request.model.key,
-        path: decision.request.endpoint.path,
-        node: first?.id,
-        reason: first?.reason,
-        seconds: first?.seconds,
-        terms: first?.terms,
+        requestId: decision.requestId,
+        model: request.model.key,
+        path: request.endpoint.path,
         waitedMs: decision.waitedMs,
-        fallbacks: others.map((node) => node.id),
+        nodes: ranking.nodes.map(({ id, reason, seconds, terms }) => ({ node: id, reason, seconds, terms })),
       },
       'routed',
     );

@@ -34,11 +34,12 @@ export class RefusalsKept {
 
   keep(refused: RefusedRequest, error: RouterError): void {
     const { clock, decisions, fleet } = this.#deps;
-    const { id, request, caller, waitedMs } = refused;
+    const { id, requestId, request, caller, waitedMs } = refused;
     const verdict = this.#isExplained(error.code) ? this.#verdict(refused, MAX_NODES) : undefined;
     decisions.addRefused(
       new Decision({
         id,
+        requestId,
         at: clock.date(),
         request: verdict?.request ?? request,
         asked: request.model.key,

@@ -57,9 +57,11 @@ export class Router implements RequestRouter {
     let stoodSince: number | undefined;
     const unplaced: Unplaced = (why) => {
       const waitedMs = stoodSince === undefined ? 0 : this.#deps.clock.now() - stoodSince;
-      this.#unplaced({ id, request, caller, waitedMs }, why);
+      this.#unplaced({ id, requestId: asker.requestId, request, caller, waitedMs }, why);
     };
+    const { requestId } = asker;
     const placing: Placing = {
+      requestId,
       placed: (decision) => asker.placed(decision),
       refused: (error) => {
         unplaced(error);
@@ -79,6 +81,7 @@ export class Router implements RequestRouter {
         const tokens = predictedTokens(choice.request, choice.situation.snapshot.byId.get(choice.best.id));
         const decision = this.#dispatch({
           id,
+          requestId,
           asked: request,
           caller,
           choice,

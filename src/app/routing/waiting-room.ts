@@ -296,9 +296,10 @@ export class WaitingRoom {
     const waitedMs = now - standing.since;
     let decision: RouteDecision;
     try {
-      const { id, request, caller } = standing;
+      const { id, request, caller, placing } = standing;
       decision = this.#send({
         id,
+        requestId: placing.requestId,
         asked: request,
         caller,
         choice,

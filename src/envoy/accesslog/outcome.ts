@@ -10,6 +10,7 @@ import { readUsage } from './usage.ts';
 
 const MAX_PATH = 256;
 const MAX_DETAILS = 256;
+const MAX_REQUEST_ID = 128;
 const METHODS = new Map<number, string>(Object.entries(RequestMethod).map(([name, value]) => [value, name]));
 
 /** An entry of the log of requests. */
@@ -22,6 +23,7 @@ export function readOutcome(entry: HTTPAccessLogEntry): Outcome {
   const usage = readUsage(common?.metadata?.filter_metadata?.[METADATA.tap]);
   return {
     decisionId: decisionId(request?.request_headers, HEADER.decision),
+    requestId: text(request?.request_id, MAX_REQUEST_ID) || undefined,
     path: pathOf(request?.path),
     method: METHODS.get(request?.request_method ?? 0) ?? 'METHOD_UNSPECIFIED',
     status,

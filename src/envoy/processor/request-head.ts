@@ -2,13 +2,16 @@ import type { HttpHeaders, ProcessingRequest } from '../gen/envoy/service/ext_pr
 import { structString } from '../grpc/well-known.ts';
 import { HEADER, METADATA } from '../names.ts';
 
+/** Envoy's own are shorter; another gateway may pass on what its clients wrote. */
+const MAX_REQUEST_ID = 128;
+
 /** What the headers message says, as far as routing cares. */
 export interface RequestHead {
   readonly method: string;
   /** Without query string. */
   readonly path: string;
   readonly query: string;
-  /** Envoy's own id of the request. */
+  /** As Envoy, or the gateway, names the request. */
   readonly requestId: string;
   /** Undefined where the client did not say (chunked) or said nonsense. */
   readonly contentLength: number | undefined;
@@ -64,7 +67,7 @@ export function readHead(message: ProcessingRequest, headers: HttpHeaders): Requ
         method = headerValue(header);
         break;
       case 'x-request-id':
-        requestId = headerValue(header);
+        requestId = headerValue(header).slice(0, MAX_REQUEST_ID);
         break;
       case 'content-length':
         length = headerValue(header);

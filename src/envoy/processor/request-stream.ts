@@ -189,6 +189,7 @@ export abstract class RequestStream {
     const caller = this.head === undefined ? undefined : this.deps.callers?.(this.head);
     const asked = hint === undefined ? request : { ...request, among: hint.among };
     this.placed = this.deps.router.place(asked, caller ?? NOBODY, request.bodyBytes, {
+      requestId: this.head?.requestId,
       placed: (decision) =>
         this.guard(step, () => {
           this.#isRouted = true;

@@ -6,6 +6,7 @@ import { aSnapshot } from './fleet-builder.ts';
 export function aDecision(id: string, fields: Partial<DecisionRecord> = {}): DecisionRecord {
   return {
     id,
+    requestId: undefined,
     at: '2026-01-01T00:00:00.000Z',
     path: '/api/chat',
     family: 'ollama',

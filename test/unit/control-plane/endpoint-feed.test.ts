@@ -6,7 +6,8 @@ import { EndpointPublisher } from '../../../src/envoy/endpoints/publisher.ts';
 import { DEFAULT_HEALTH } from '../../../src/fleet/params.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
-import { CountingTelemetry } from '../envoy/grpc/harness.ts';
+import { Subscriber } from '../envoy/endpoints/subscriber.ts';
+import { CountingTelemetry, startServer, until } from '../envoy/grpc/harness.ts';
 import { spec } from '../fleet/builders.ts';
 
 function feeding(...ids: string[]) {
@@ -17,13 +18,14 @@ function feeding(...ids: string[]) {
     DEFAULT_HEALTH,
     clock,
   );
-  const publisher = new EndpointPublisher({ telemetry: new CountingTelemetry(), log });
+  const telemetry = new CountingTelemetry();
+  const publisher = new EndpointPublisher({ telemetry, log });
   const alarms = new Alarms(clock, log);
   const feed = new EndpointFeed(fleet, publisher, alarms, clock);
   const addressOf = (id: string, address: string) =>
     fleet.observe(id, { kind: 'address', address, hosts: [] });
   const known = () => publisher.published?.endpoints.map(({ node }) => node);
-  return { clock, fleet, publisher, alarms, feed, addressOf, known };
+  return { clock, fleet, publisher, telemetry, alarms, feed, addressOf, known };
 }
 
 describe('the endpoint feed', () => {
@@ -78,6 +80,28 @@ describe('the endpoint feed', () => {
     await clock.advance(5);
     expect(alarms.list()).toEqual([]);
     expect(known()).toEqual(['n1', 'twin']);
+  });
+
+  it('F15: says that Envoy refused the endpoints, until it is told others', async () => {
+    const { feed, addressOf, publisher, telemetry, alarms, clock } = feeding('n1');
+    const running = await startServer([publisher]);
+    feed.start();
+    addressOf('n1', '10.0.0.1:1');
+    await clock.advance(5);
+    const envoy = new Subscriber(running.client(publisher.definition));
+    envoy.answer(await envoy.inbox.next(), 'malformed IP address');
+    await until(() => telemetry.rejected === 1);
+    await clock.advance(5);
+    expect(alarms.list()).toMatchObject([
+      {
+        code: 'endpoints_rejected',
+        message: 'Envoy refused the endpoints and keeps those it had: malformed IP address',
+      },
+    ]);
+    addressOf('n1', '10.0.0.2:1');
+    await clock.advance(5);
+    expect(alarms.list()).toEqual([]);
+    await running.stop();
   });
 
   it('a fleet that had addresses before, and now has none, is held back with an alarm', async () => {

@@ -162,6 +162,8 @@ it('does nothing in a dry run but say what it would do', () => {
   expect(existsSync(join(directory, 'npm.log'))).toBe(false);
   const live = install(['--dry-run', '--node', 'http://192.0.2.1']);
   expect(live.stdout).toContain('+ systemctl enable --now warmpath.service');
+  const isThere = spawnSync('getent', ['passwd', 'warmpath']).status === 0;
+  expect(live.stdout.includes('+ useradd --system --user-group')).toBe(!isThere);
   expect(existsSync(join(directory, 'npm.log'))).toBe(false);
 });
 

@@ -21,7 +21,7 @@ interface GoReading {
 
 const program = fileURLToPath(new URL('./go-decoder', import.meta.url));
 const hasGo = spawnSync('go', ['version']).status === 0;
-const why = hasGo ? '' : ' (skipped: no `go` on the PATH)';
+const why = 'no `go` on the PATH';
 
 function readInGo(bodies: readonly Uint8Array[]): GoReading[] {
   const input = bodies.map((body) => `${Buffer.from(body).toString('base64')}\n`).join('');
@@ -40,48 +40,45 @@ function readInGo(bodies: readonly Uint8Array[]): GoReading[] {
 }
 
 describe("scanBody against Go's encoding/json", () => {
-  it.skipIf(!hasGo)(
-    `never routes by another model, stream, num_ctx or keep_alive than a server written in Go reads${why}`,
-    () => {
-      const chat = inferenceEndpoint('/api/chat') as InferenceEndpoint; // in the table, see endpoints.test.ts
-      const show = inferenceEndpoint('/api/show') as InferenceEndpoint;
-      const bodies = fc.sample(arbitraryBody(), { numRuns: 20_000 });
-      const readings = readInGo(bodies);
-      expect(readings.length).toBe(bodies.length);
-      const seen = { accepted: 0, refused: 0, streams: 0, contexts: 0, unloads: 0, names: 0 };
-      for (const [index, body] of bodies.entries()) {
-        const go = readings[index] as GoReading; // as many as bodies
-        const context = Buffer.from(body).toString('latin1');
-        const request = outcome(() => scanBody(body, chat, body.length));
-        if (typeof request === 'string') {
-          if (go.error === '') seen.refused++;
-        } else {
-          seen.accepted++;
-          expect([go.error, go.isAlone], context).toEqual(['', true]);
-          expect(go.model.replace(/^ +| +$/g, ''), context).toBe(request.model.raw);
-          expect(request.stream ?? null, context).toBe(go.stream);
-          if (go.stream !== null) seen.streams++;
-          // Undefined also where Go's float is no possible context.
-          const isContext = go.numCtx !== null && go.numCtx >= 1 && go.numCtx <= Number.MAX_SAFE_INTEGER;
-          if (request.numCtx !== undefined || isContext) {
-            seen.contexts++;
-            expect(request.numCtx, context).toBe(Math.trunc(go.numCtx ?? Number.NaN));
-          }
-          const stay = go.keepAliveNs;
-          // Values too long to be worked out count as unloading; Go refuses them sooner or later.
-          const isOverlong = stay === null && body.length > MAX_VALUE_BYTES;
-          if (!isOverlong) expect(request.unloads, context).toBe(stay !== null && stay >= 0 && stay < 1e9);
-          if (request.unloads) seen.unloads++;
+  it('never routes by another model, stream, num_ctx or keep_alive than a server written in Go reads', ({
+    skip,
+  }) => {
+    if (!hasGo) skip(why);
+    const chat = inferenceEndpoint('/api/chat') as InferenceEndpoint; // in the table, see endpoints.test.ts
+    const show = inferenceEndpoint('/api/show') as InferenceEndpoint;
+    const bodies = fc.sample(arbitraryBody(), { numRuns: 20_000 });
+    const readings = readInGo(bodies);
+    expect(readings.length).toBe(bodies.length);
+    const seen = { accepted: 0, refused: 0, streams: 0, contexts: 0, unloads: 0, names: 0 };
+    for (const [index, body] of bodies.entries()) {
+      const go = readings[index] as GoReading; // as many as bodies
+      const context = Buffer.from(body).toString('latin1');
+      const request = outcome(() => scanBody(body, chat, body.length));
+      if (typeof request === 'string') {
+        if (go.error === '') seen.refused++;
+      } else {
+        seen.accepted++;
+        expect([go.error, go.isAlone], context).toEqual(['', true]);
+        expect(go.model.replace(/^ +| +$/g, ''), context).toBe(request.model.raw);
+        expect(request.stream ?? null, context).toBe(go.stream);
+        if (go.stream !== null) seen.streams++;
+        // Undefined also where Go's float is no possible context.
+        const isContext = go.numCtx !== null && go.numCtx >= 1 && go.numCtx <= Number.MAX_SAFE_INTEGER;
+        if (request.numCtx !== undefined || isContext) {
+          seen.contexts++;
+          expect(request.numCtx, context).toBe(Math.trunc(go.numCtx ?? Number.NaN));
         }
-        const shown = outcome(() => scanBody(body, show, body.length));
-        if (typeof shown === 'string') continue;
-        seen.names++;
-        expect((go.model === '' ? go.name : go.model)?.replace(/^ +| +$/g, ''), context).toBe(
-          shown.model.raw,
-        );
+        const stay = go.keepAliveNs;
+        // Values too long to be worked out count as unloading; Go refuses them sooner or later.
+        const isOverlong = stay === null && body.length > MAX_VALUE_BYTES;
+        if (!isOverlong) expect(request.unloads, context).toBe(stay !== null && stay >= 0 && stay < 1e9);
+        if (request.unloads) seen.unloads++;
       }
-      for (const count of Object.values(seen)) expect(count).toBeGreaterThan(50);
-    },
-    60_000,
-  );
+      const shown = outcome(() => scanBody(body, show, body.length));
+      if (typeof shown === 'string') continue;
+      seen.names++;
+      expect((go.model === '' ? go.name : go.model)?.replace(/^ +| +$/g, ''), context).toBe(shown.model.raw);
+    }
+    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(50);
+  }, 60_000);
 });

@@ -41,6 +41,12 @@ const FAILS = "it('b', () => { expect(1).toBe(2); });\n";
 const SKIPS = "it('c', (context) => context.skip('no Envoy here'));\n";
 const LACKS = "it('d', (context) => context.skip('[may be skipped] no API server here'));\n";
 
+it('names a test that failed and then passed', async () => {
+  const flaky = "let tries = 0;\nit('e', { retry: 1 }, () => { expect((tries += 1)).toBe(2); });\n";
+  const { code, lines } = await run('flaky', PASSES + flaky, {});
+  expect([lines, code]).toEqual([['passed at the second try only: e', '2 passed, 0 failed'], 0]);
+});
+
 describe('the last line of a run', () => {
   it.each([
     { name: 'passed', tests: PASSES, env: {}, code: 0, last: '1 passed, 0 failed' },

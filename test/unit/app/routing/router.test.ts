@@ -68,6 +68,34 @@ describe('routing a request', () => {
   });
 });
 
+it('logs one line for a decision: where it goes and why, every node with its terms, and Envoy’s name for it', () => {
+  const bench = new Workbench().withNodes({ cold: [], warm: WARM });
+  const placing = { requestId: 'envoy-1', placed: () => {}, refused: () => {} };
+  const caller = { id: 'a', class: 'normal', maxWaitMs: 0, isPrivileged: false } as const;
+  bench.router.place(request(), caller, 0, placing);
+  const lines = bench.log.lines.filter(({ message }) => message === 'routed');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatchObject({
+    level: 'debug',
+    fields: {
+      decision: 'me-1',
+      requestId: 'envoy-1',
+      model: MODEL,
+      path: '/api/chat',
+      nodes: [
+        { node: 'warm', reason: 'warm_idle', seconds: expect.any(Number), terms: { load: 0 } },
+        { node: 'cold', seconds: expect.any(Number), terms: { load: expect.any(Number) } },
+      ],
+    },
+  });
+  expect(bench.decisions.find('me-1')?.toRecord().requestId).toBe('envoy-1');
+  bench.ended('me-1');
+  expect(bench.log.lines.at(-1)).toMatchObject({
+    message: 'ended',
+    fields: { decision: 'me-1', requestId: 'envoy-1' },
+  });
+});
+
 describe('the end of a stream', () => {
   it('releases the lease once, however often it is told', () => {
     const bench = new Workbench().withNodes({ n1: WARM });

@@ -56,6 +56,10 @@ describe('an entry of the log of requests', () => {
     expect(readOutcome({})).toEqual(outcome);
   });
 
+  it('names the request as Envoy does', () => {
+    expect(readOutcome({ request: { request_id: 'ab-12\n' } }).requestId).toBe('ab-12');
+  });
+
   it('writes IPv6 addresses in brackets', () => {
     const upstream_remote_address = { socket_address: { address: 'fd00::1', port_value: 80 } };
     expect(readOutcome(entry({ common: { upstream_remote_address } })).address).toBe('[fd00::1]:80');

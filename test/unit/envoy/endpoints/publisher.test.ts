@@ -1,4 +1,4 @@
-import { type Client, type ClientDuplexStream, status } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EndpointSet } from '../../../../src/app/types.ts';
 import { ASSIGNMENT_TYPE } from '../../../../src/envoy/endpoints/assignment.ts';
@@ -9,8 +9,9 @@ import type {
   DiscoveryResponse,
 } from '../../../../src/envoy/gen/envoy/service/discovery/v3/discovery.ts';
 import { structFields } from '../../../../src/envoy/grpc/well-known.ts';
-import { CountingTelemetry, Inbox, MemoryLog, type Running, startServer, until } from '../grpc/harness.ts';
+import { CountingTelemetry, MemoryLog, type Running, startServer, until } from '../grpc/harness.ts';
 import { endpoint, setOf } from './fixtures.ts';
+import { Subscriber } from './subscriber.ts';
 
 let telemetry: CountingTelemetry;
 let log: MemoryLog;
@@ -31,31 +32,8 @@ beforeEach(async () => {
 });
 afterEach(() => running.stop());
 
-/** An Envoy that subscribes. */
-class Subscriber {
-  readonly call: ClientDuplexStream<DiscoveryRequest, DiscoveryResponse>;
-  readonly inbox: Inbox<DiscoveryResponse>;
-
-  constructor(first: Partial<DiscoveryRequest> = {}) {
-    type Open = (this: Client) => ClientDuplexStream<DiscoveryRequest, DiscoveryResponse>;
-    const client = running.client(publisher.definition);
-    const method: unknown = Reflect.get(client, 'StreamEndpoints');
-    this.call = (method as Open).call(client); // sound: the definition declares this method
-    this.inbox = new Inbox<DiscoveryResponse>(this.call);
-    this.send(first);
-  }
-
-  send(more: Partial<DiscoveryRequest>): void {
-    this.call.write({ resource_names: ['nodes'], type_url: ASSIGNMENT_TYPE, ...more });
-  }
-
-  answer(response: DiscoveryResponse, error?: string): void {
-    this.send({
-      version_info: response.version_info,
-      response_nonce: response.nonce,
-      ...(error === undefined ? {} : { error_detail: { code: 13, message: error } }),
-    });
-  }
+function subscribed(first: Partial<DiscoveryRequest> = {}): Subscriber {
+  return new Subscriber(running.client(publisher.definition), first);
 }
 
 function all(set: EndpointSet): Set<string> {
@@ -82,7 +60,7 @@ function nodesOf(response: DiscoveryResponse): (string | number | boolean | unde
 describe('endpoint discovery', () => {
   it('tells a subscriber who the nodes are, with name, token and transport', async () => {
     publish({ endpoints: [endpoint('n1', { token: 't0k', transport: 'tls', address: '[fd00::1]:443' })] });
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     const response = await envoy.inbox.next();
     expect(response.type_url).toBe(ASSIGNMENT_TYPE);
     const assignment = decode(response);
@@ -104,12 +82,12 @@ describe('endpoint discovery', () => {
     { name: 'draining', more: { isDraining: true, isHealthy: false }, want: 3 },
   ])('marks a node that is $name', async ({ more, want }) => {
     publish({ endpoints: [endpoint('n1', more)] });
-    const response = await new Subscriber().inbox.next();
+    const response = await subscribed().inbox.next();
     expect(decode(response).endpoints?.[0]?.lb_endpoints?.[0]?.health_status).toBe(want);
   });
 
   it('stays silent until it knows anything, so that Envoy keeps what it has', async () => {
-    const envoy = new Subscriber({ version_info: '4' });
+    const envoy = subscribed({ version_info: '4' });
     expect(publisher.publish(setOf(), new Set(['n1']))).toBe('held');
     publish(setOf('n1'));
     expect(nodesOf(await envoy.inbox.next())).toEqual(['n1']);
@@ -118,7 +96,7 @@ describe('endpoint discovery', () => {
 
   it('F89: thousands of nodes are pushed whole, though encoded in slices, and only the last of several sets', async () => {
     const names = Array.from({ length: 2_100 }, (_, i) => `n${i}`);
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     publish(setOf(...names));
     const first = await envoy.inbox.next();
     expect(nodesOf(first)).toEqual(names);
@@ -132,7 +110,7 @@ describe('endpoint discovery', () => {
 
   it('pushes each change to every subscriber, and no change to nobody', async () => {
     publish(setOf('n1'));
-    const envoys = [new Subscriber(), new Subscriber()];
+    const envoys = [subscribed(), subscribed()];
     for (const envoy of envoys) envoy.answer(await envoy.inbox.next());
     expect(publish(setOf('n1'))).toBe('unchanged');
     expect(publish(setOf('n1', 'n2'))).toBe('published');
@@ -142,7 +120,7 @@ describe('endpoint discovery', () => {
 
   it('versions and nonces grow', async () => {
     publish(setOf('n1'));
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     const first = await envoy.inbox.next();
     envoy.answer(first);
     publish(setOf('n1', 'n2'));
@@ -153,7 +131,7 @@ describe('endpoint discovery', () => {
 
   it('F14 goes on from the version that Envoy has after a restart of ours', async () => {
     publish(setOf('n1'));
-    const envoy = new Subscriber({ version_info: '57' });
+    const envoy = subscribed({ version_info: '57' });
     expect((await envoy.inbox.next()).version_info).toBe('58');
     publish(setOf('n1', 'n2'));
     expect((await envoy.inbox.next()).version_info).toBe('59');
@@ -161,7 +139,7 @@ describe('endpoint discovery', () => {
 
   it('starts from what a predecessor left, and guards it', async () => {
     publisher.restore(setOf('n1', 'n2', 'n3'), 41);
-    const envoy = new Subscriber({ version_info: '41' });
+    const envoy = subscribed({ version_info: '41' });
     expect(nodesOf(await envoy.inbox.next())).toEqual(['n1', 'n2', 'n3']);
     expect(publisher.publish(setOf('n1'), new Set(['n1', 'n2', 'n3']))).toBe('held');
     expect(publisher.publish(setOf('n1'), new Set(['n1']))).toBe('published');
@@ -170,7 +148,7 @@ describe('endpoint discovery', () => {
 
   it('F15 keeps calm when Envoy refuses: reported once, not sent again, the next change is', async () => {
     publish(setOf('n1'));
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     const bad = await envoy.inbox.next();
     envoy.answer(bad, 'malformed IP address: 999.1.1.1');
     await until(() => telemetry.rejected === 1);
@@ -187,7 +165,7 @@ describe('endpoint discovery', () => {
   it('calls a set good once an Envoy accepted it, or while none is there to refuse it', async () => {
     publish(setOf('n1'));
     expect(kept).toEqual([{ set: setOf('n1'), version: 1 }]);
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     envoy.answer(await envoy.inbox.next());
     publish(setOf('n1', 'n2'));
     envoy.answer(await envoy.inbox.next(), 'no');
@@ -203,14 +181,14 @@ describe('endpoint discovery', () => {
 
   it('is heard once an Envoy accepted nodes or says that it has some, until it leaves', async () => {
     publish(setOf('a'));
-    const fresh = new Subscriber();
+    const fresh = subscribed();
     const first = await fresh.inbox.next();
     expect(publisher.isHeard).toBe(false);
     fresh.answer(first);
     await until(() => publisher.isHeard);
     fresh.call.end();
     await until(() => !publisher.isHeard);
-    const known = new Subscriber({ version_info: '7' });
+    const known = subscribed({ version_info: '7' });
     await known.inbox.next();
     expect(publisher.isHeard).toBe(true);
     known.call.end();
@@ -218,7 +196,7 @@ describe('endpoint discovery', () => {
 
   it('ignores answers to a push that another has overtaken', async () => {
     publish(setOf('n1'));
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     const first = await envoy.inbox.next();
     publish(setOf('n1', 'n2'));
     const second = await envoy.inbox.next();
@@ -242,7 +220,7 @@ describe('endpoint discovery', () => {
 
   it('an emptied configuration is obeyed', async () => {
     publish(setOf('n1', 'n2'));
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     envoy.answer(await envoy.inbox.next());
     expect(publisher.publish(setOf(), new Set())).toBe('published');
     expect(decode(await envoy.inbox.next()).endpoints ?? []).toEqual([]);
@@ -250,7 +228,7 @@ describe('endpoint discovery', () => {
 
   it('a subscriber that leaves is forgotten', async () => {
     publish(setOf('n1'));
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     await envoy.inbox.next();
     envoy.call.end();
     expect((await envoy.inbox.status).code).toBe(status.OK);
@@ -272,14 +250,14 @@ describe('S22 a hostile subscriber', () => {
     },
   ])('that $name is turned away', async ({ request }) => {
     publish(setOf('n1'));
-    const envoy = new Subscriber(request);
+    const envoy = subscribed(request);
     expect((await envoy.inbox.status).code).toBe(status.INVALID_ARGUMENT);
     expect(envoy.inbox.messages).toEqual([]);
   });
 
   it('that never acknowledges and repeats itself gets each version once', async () => {
     publish(setOf('n1'));
-    const envoy = new Subscriber();
+    const envoy = subscribed();
     await envoy.inbox.next();
     for (let i = 0; i < 1_000; i++) envoy.send({ response_nonce: 'nonsense' });
     publish(setOf('n1', 'n2'));
@@ -289,7 +267,7 @@ describe('S22 a hostile subscriber', () => {
 
   it('cannot push our version out of range', async () => {
     publish(setOf('n1'));
-    const envoy = new Subscriber({ version_info: '9'.repeat(40) });
+    const envoy = subscribed({ version_info: '9'.repeat(40) });
     expect((await envoy.inbox.next()).version_info).toBe('1');
   });
 });
