@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { COUNTED_ANSWERS, JSON_TYPE, last, lines, NDJSON, token } from '../support/counted-answers.ts';
 import { dataPlane } from './dataplane/envoy-binary.ts';
 import { Stack } from './dataplane/stack.ts';
@@ -22,10 +22,13 @@ dataPlane('the tap', () => {
     stack.control.answer = () => ({ kind: 'route', addresses: [stack.node().address] });
   });
 
-  const read = async () => {
-    const entry = await stack.control.entry(({ log }) => log === 'requests');
-    return Object.fromEntries(entry.metadata.get('warmpath.tap') ?? []);
-  };
+  const logged = () => stack.control.entry(({ log }) => log === 'requests');
+  // Entries come a little late: none may reach the next test.
+  afterEach(async () => {
+    await logged();
+  });
+
+  const read = async () => Object.fromEntries((await logged()).metadata.get('warmpath.tap') ?? []);
 
   describe.each(CUTS)('answers written $how', ({ size }) => {
     it.each(COUNTED_ANSWERS)('$name', async ({ type, body, want, status = 200 }) => {
