@@ -32,7 +32,7 @@ export interface Explanation {
   readonly target: string;
   readonly path: string;
   /** What a client would be told now; undefined where there are nodes to try. */
-  readonly refusal: { readonly code: string; readonly message: string } | undefined;
+  readonly refusal?: { readonly code: string; readonly message: string } | undefined;
   readonly ranking: Ranking;
   /** Requests for the model that wait for a slot. */
   readonly waiting: number;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { PICK_REASONS } from '../app/pick-reasons.ts';
 import type { RejectReason } from '../routing/types.ts';
+import type { ExplanationReport } from './explain-report.ts';
 import { slotsFigure, vramFigure } from './gpu-report.ts';
 
 // A record rather than a list: a reason that is missing here does not compile.
@@ -44,7 +45,7 @@ export const rankingSchema = z.object({
 });
 
 /** What `GET /explain` answers; `warmpath explain` reads the same. */
-export const explanationSchema = z.object({
+export const explanationSchema: z.ZodType<ExplanationReport> = z.object({
   model: z.string(),
   target: z.string(),
   path: z.string(),
@@ -53,4 +54,3 @@ export const explanationSchema = z.object({
   ranking: rankingSchema,
   figures: z.array(z.object({ id: z.string(), slots: slotsFigure, vram: vramFigure })),
 });
-export type ExplanationShown = z.infer<typeof explanationSchema>;

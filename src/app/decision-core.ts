@@ -16,6 +16,7 @@ import { promptWatcher } from './prompt-watcher.ts';
 import type { QueryGuard } from './query-guard.ts';
 import { OutcomeLog } from './record-outcome.ts';
 import type { RequestWatcher } from './request-watcher.ts';
+import { ClosingTime } from './routing/closing-time.ts';
 import type { RouterDependencies } from './routing/dependencies.ts';
 import { Router } from './routing/router.ts';
 import type { Telemetry } from './telemetry-port.ts';
@@ -32,7 +33,9 @@ export interface DecisionPolicies {
 }
 
 export interface DecisionCoreOptions
-  extends Pick<RouterDependencies, 'claims' | 'closing' | 'inputs' | 'lineTelemetry' | 'params' | 'replica'> {
+  extends Pick<RouterDependencies, 'claims' | 'inputs' | 'lineTelemetry' | 'params' | 'replica'> {
+  /** Undefined: nobody tells it to stop. */
+  readonly closing?: ClosingTime;
   readonly fleet: Fleet;
   readonly ledger: LeaseLedger;
   readonly clock: Clock;
@@ -75,7 +78,7 @@ export function createDecisionCore(options: DecisionCoreOptions): DecisionCore {
     params: options.params,
     replica: options.replica,
     claims: options.claims,
-    closing: options.closing,
+    closing: options.closing ?? new ClosingTime(),
     inputs: options.inputs,
     lineTelemetry: options.lineTelemetry,
     line: () => policies().line,

@@ -1,12 +1,11 @@
 import type { FailureReason, ModelKey, NodeId } from '../fleet/types.ts';
-import type { ErrorCode } from '../request/errors.ts';
 import type { BodyEdit, RouteRequest } from '../request/types.ts';
 import type { RankedNode, Ranking } from '../routing/types.ts';
 import type { Caller, WaitReason } from '../waiting/types.ts';
 import type { Company } from './company.ts';
 import { decisionRecord } from './decision-view.ts';
 import { Recent } from './recent.ts';
-import type { DecisionRecord, Outcome } from './types.ts';
+import type { DecisionRecord, Outcome, Refusal } from './types.ts';
 
 export interface DecisionFields {
   readonly id: string;
@@ -28,12 +27,6 @@ export interface DecisionFields {
   readonly company?: Company | undefined;
   /** No node gets it; the ranking says what stood against each. */
   readonly refusal?: Refusal;
-}
-
-/** What the client was told instead of an answer. */
-export interface Refusal {
-  readonly code: ErrorCode;
-  readonly message: string;
 }
 
 /** A decision while its request runs, and for as long as it is remembered. Owned by the use cases. */
@@ -149,17 +142,8 @@ export class DecisionLog {
 
   /** Newest first. */
   recent(limit: number): DecisionRecord[] {
-    const latest = [...first(limit, this.#placed), ...first(limit, this.#refused)];
+    const latest = [...this.#placed.newest(limit), ...this.#refused.newest(limit)];
     latest.sort((a, b) => b.at.getTime() - a.at.getTime());
     return latest.slice(0, limit).map((decision) => decision.toRecord());
   }
-}
-
-function first<Item>(limit: number, items: Iterable<Item>): Item[] {
-  const found: Item[] = [];
-  for (const item of items) {
-    if (found.length >= limit) break;
-    found.push(item);
-  }
-  return found;
 }

@@ -20,13 +20,15 @@ export class Recent<Item extends { readonly id: string }> {
     return this.#byId.get(id);
   }
 
-  /** Newest first. */
-  *[Symbol.iterator](): Generator<Item> {
+  /** At most `limit`, newest first. */
+  newest(limit: number): Item[] {
     const { length } = this.#ring;
-    for (let back = 1; back <= length; back += 1) {
+    const found: Item[] = [];
+    for (let back = 1; back <= Math.min(length, limit); back += 1) {
       const item = this.#ring[(this.#next - back + length) % length];
-      if (item === undefined) return;
-      yield item;
+      if (item === undefined) break;
+      found.push(item);
     }
+    return found;
   }
 }

@@ -99,7 +99,7 @@ export class OutcomeLog implements AnswerRecorder {
       promptTokens: outcome.usage.promptTokens,
       completionTokens: outcome.usage.completionTokens,
     });
-    this.#logOutcome(outcome, node, decision?.requestId);
+    this.#logOutcome(outcome, node, decision?.requestId ?? outcome.requestId);
   }
 
   #tellFailure(decision: Decision, node: NodeId, reason: FailureReason): void {
@@ -143,7 +143,7 @@ export class OutcomeLog implements AnswerRecorder {
     promptNotes?.heard(node, served);
   }
 
-  #logOutcome(outcome: Outcome, node: NodeId | undefined, requestId = outcome.requestId): void {
+  #logOutcome(outcome: Outcome, node: NodeId | undefined, requestId: string | undefined): void {
     const { log } = this.#deps;
     if (!log.isLevelEnabled('debug')) return;
     const { decisionId, path, status, end, attempts, firstByteMs, totalMs, details, flags, usage } = outcome;

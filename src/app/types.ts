@@ -41,7 +41,7 @@ export interface DecisionRecord {
   /** What was changed in the body. */
   readonly edits: readonly BodyEdit[];
   /** What the client was told where no node got it; `ranking` then says which would have been tried, and why not. */
-  readonly refusal: { readonly code: ErrorCode; readonly message: string } | undefined;
+  readonly refusal: Refusal | undefined;
   readonly snapshotVersion: number;
   readonly ranking: Ranking;
   /** In the order in which they are known; empty while the first one runs. */
@@ -50,6 +50,12 @@ export interface DecisionRecord {
   readonly outcome: Outcome | undefined;
   /** Of the node that answered, from its decision on; undefined before the outcome is known, and where no byte came. */
   readonly seconds: PredictedAndReal | undefined;
+}
+
+/** What the client was told instead of an answer. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
 }
 
 /** What of a request decides where it goes and what it costs. */

@@ -1,4 +1,4 @@
-import type { ExplanationShown } from '../api/explain-schema.ts';
+import type { ExplanationReport } from '../api/explain-report.ts';
 import type { PickReason, Ranking, RejectReason } from '../routing/types.ts';
 import { sourceText, vramText } from './gpu-view.ts';
 import { type Column, renderTable } from './table.ts';
@@ -27,7 +27,7 @@ const REJECTED: Record<RejectReason, string> = {
 };
 
 /** The ranking as people read it: best first, every term in seconds. */
-export function renderExplanation(explanation: ExplanationShown, paint: Paint, width: number): string {
+export function renderExplanation(explanation: ExplanationReport, paint: Paint, width: number): string {
   const { ranking } = explanation;
   const total = ranking.nodes.length + ranking.rejected.length;
   const { model, target } = explanation;
@@ -48,7 +48,7 @@ export function renderExplanation(explanation: ExplanationShown, paint: Paint, w
   return lines.join('\n');
 }
 
-function whyNone({ refusal }: ExplanationShown, total: number): string {
+function whyNone({ refusal }: ExplanationReport, total: number): string {
   if (total === 0 || refusal === undefined) return 'no nodes are configured';
   return `${displayText(refusal.message)} (${displayText(refusal.code)})`;
 }
@@ -109,7 +109,7 @@ export function rejectedTable({ rejected }: Ranking, paint: Paint, width: number
 }
 
 /** What the ranking took for true of slots and memory, and who says so. */
-function figuresTable({ figures }: ExplanationShown, paint: Paint, width: number): string {
+function figuresTable({ figures }: ExplanationReport, paint: Paint, width: number): string {
   const columns: Column[] = [
     { title: paint('dim', 'NODE'), isFlexible: true },
     { title: paint('dim', 'SLOTS'), align: 'right' },

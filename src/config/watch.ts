@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { type FSWatcher, watch as watchPaths } from 'chokidar';
 import { fingerprintOf } from '../app/fingerprint.ts';
 import type { Clock } from '../app/ports.ts';
-import { tlsKey } from '../fleet/node-tls.ts';
+import { tlsKeys } from '../fleet/node-tls.ts';
 import type { Config } from './config.ts';
 import { type ConfigDiff, diffConfig, isEmptyDiff } from './diff.ts';
 import type { LoadedConfig } from './load.ts';
@@ -66,7 +66,7 @@ class Watcher implements ConfigWatcher {
     this.#options = options;
     this.#current = options.initial;
     this.#files = options.initial.files;
-    this.#knownTls = new Set(options.initial.config.nodes.flatMap((node) => tlsKey(node) ?? []));
+    this.#knownTls = tlsKeys(options.initial.config.nodes);
     this.ready = this.#watchDirectories().then(async () => {
       // What changed between the load and this moment was not heard.
       await this.#enqueue(false);

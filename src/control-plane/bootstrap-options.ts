@@ -56,7 +56,10 @@ function availableMemory(): number {
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
-/** One per CA, and for each address that a certificate must have: nodes with a common one share it. The system's is always there, for nodes that a reload brings. */
+/**
+ * One per CA, and for each address that a certificate must have: nodes with a common one share it. The system's is always there,
+ * for nodes that a reload brings.
+ */
 function tlsTransports(config: Config): TlsTransport[] {
   const byName = new Map<string, TlsTransport>([
     ['tls', { name: 'tls', caFile: systemCaFile(config.stateDir) }],

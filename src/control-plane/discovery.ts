@@ -13,7 +13,7 @@ import { deriveNodeName, parseNodeUrl } from '../config/node-url.ts';
 import { announceWarmpath } from '../discovery/announce-warmpath.ts';
 import type { MdnsAddress } from '../discovery/mdns-socket.ts';
 import type { DiscoverySource } from '../discovery/source.ts';
-import { tlsKey } from '../fleet/node-tls.ts';
+import { tlsKey, tlsKeys } from '../fleet/node-tls.ts';
 import type { NodeId } from '../fleet/types.ts';
 import { limitLookups } from '../nodes/limit-lookups.ts';
 import { probeNode } from '../nodes/probe.ts';
@@ -65,7 +65,7 @@ export class Discovery {
     const { config, store, replica, clock, log, hasRequests, nodeAt } = options;
     this.#options = options;
     this.#config = config;
-    this.#knownTls = new Set(config.nodes.flatMap((node) => tlsKey(node) ?? []));
+    this.#knownTls = tlsKeys(config.nodes);
     const lookup = limitLookups(options.lookup ?? systemLookup, LOOKUPS_AT_ONCE);
     this.registry = new Registry(
       {

@@ -10,6 +10,9 @@ export const CLUSTER = {
   feeds: 'warmpath_feeds',
 } as const;
 
+/** Longest id of a request that is kept: Envoy's own are shorter, another gateway may pass on what its clients wrote. */
+export const MAX_REQUEST_ID = 128;
+
 export const HEADER = {
   cluster: 'x-warmpath-cluster',
   decision: 'x-warmpath-decision',

@@ -18,3 +18,8 @@ export function tlsKey(spec: Tls): string | undefined {
   if (address === undefined) return spec.tlsCaFile;
   return `${spec.tlsCaFile ?? ''}\n${address}`;
 }
+
+/** The keys of all of them. */
+export function tlsKeys(specs: readonly Tls[]): ReadonlySet<string> {
+  return new Set(specs.flatMap((spec) => tlsKey(spec) ?? []));
+}

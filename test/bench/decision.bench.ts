@@ -5,6 +5,7 @@
 import { DecisionLog } from '../../src/app/decision-log.ts';
 import { Fleet } from '../../src/app/fleet.ts';
 import { OutcomeLog } from '../../src/app/record-outcome.ts';
+import { ClosingTime } from '../../src/app/routing/closing-time.ts';
 import { Router } from '../../src/app/routing/router.ts';
 import { SystemClock } from '../../src/app/system-clock.ts';
 import type { Outcome, RouteDecision } from '../../src/app/types.ts';
@@ -54,6 +55,7 @@ async function measure(size: number): Promise<object> {
     log: { ...log, isLevelEnabled: () => false } as never,
   };
   const router = new Router({
+    closing: new ClosingTime(),
     ...parts,
     clock,
     random: Math.random,

@@ -19,14 +19,19 @@ import { freePort } from '../support/free-port.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { peakRssMiB } from './lib/cpu.ts';
 import { type PickerEnvoy, writePickerBootstrap } from './lib/picker-envoy.ts';
-import { BenchRig, type Contender, type MockNode, openNodes, type Sample, shareOfBare } from './lib/rig.ts';
+import {
+  type BenchRig,
+  type Contender,
+  type MockNode,
+  openNodes,
+  runScenarios,
+  type Sample,
+  type Scenario,
+  shareOfBare,
+} from './lib/rig.ts';
 import { median, spread } from './lib/stats.ts';
 
-interface Scenario {
-  readonly name: string;
-  readonly clients: number;
-  readonly bodyBytes: number;
-  readonly isStreamed?: true;
+interface Measured extends Scenario {
   /** What must be beaten: shares of bare Envoy's requests per second, and CPU of the picker per request, ms. */
   readonly targets?: Partial<
     Record<ContenderName, { readonly share: number; readonly pickerCpuMs?: number }>
@@ -37,7 +42,7 @@ type ContenderName = 'bare' | 'own' | 'epp' | 'epp-buffered' | 'llm-d';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const PATH = '/v1/chat/completions';
-const SCENARIOS: readonly Scenario[] = [
+const SCENARIOS: readonly Measured[] = [
   { name: '300B-c32', clients: 32, bodyBytes: 300, targets: { epp: { share: 0.33, pickerCpuMs: 0.33 } } },
   { name: '32KiB-c16', clients: 16, bodyBytes: 32 << 10 },
   {
@@ -60,21 +65,13 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
-const wanted = values.only?.split(',');
 
-await BenchRig.run(async (rig) => {
-  const scenarios = SCENARIOS.filter(({ name }) => wanted === undefined || wanted.includes(name));
-  const quick = scenarios.filter(({ isStreamed }) => isStreamed !== true);
-  const held = scenarios.filter(({ isStreamed }) => isStreamed === true);
-  if (quick.length > 0) await compare(rig, await rig.startNodes(), quick);
-  // 100 tokens, one each 20 ms: every stream is open for two seconds.
-  if (held.length > 0) await compare(rig, await rig.startNodes('20ms'), held);
-});
+await runScenarios(SCENARIOS, values.only, compare);
 
 async function compare(
   rig: BenchRig,
   nodes: readonly MockNode[],
-  scenarios: readonly Scenario[],
+  scenarios: readonly Measured[],
 ): Promise<void> {
   const own = await rig.startWarmpath(nodes);
   const contenders: Partial<Record<ContenderName, Contender>> = {
@@ -100,11 +97,11 @@ async function compare(
 }
 
 /** Of one round, seconds. */
-function lengthOf({ isStreamed }: Scenario): number {
+function lengthOf({ isStreamed }: Measured): number {
   return isStreamed ? 3 * seconds : seconds;
 }
 
-function report(scenario: Scenario, samples: Readonly<Record<ContenderName, readonly Sample[]>>): void {
+function report(scenario: Measured, samples: Readonly<Record<ContenderName, readonly Sample[]>>): void {
   const { bare } = samples;
   const lines = [
     `${scenario.name}: ${scenario.clients} clients, ${scenario.bodyBytes} B, ${rounds} rounds of ${lengthOf(scenario)} s`,

@@ -6,19 +6,22 @@
  */
 import { parseArgs } from 'node:util';
 import { peakRssMiB } from './lib/cpu.ts';
-import { BenchRig, type MockNode, type Sample, shareOfBare } from './lib/rig.ts';
+import {
+  type BenchRig,
+  type MockNode,
+  runScenarios,
+  type Sample,
+  type Scenario,
+  shareOfBare,
+} from './lib/rig.ts';
 import { median, spread } from './lib/stats.ts';
 
-interface Scenario {
-  readonly name: string;
-  readonly clients: number;
-  readonly bodyBytes: number;
-  readonly isStreamed?: true;
+interface Measured extends Scenario {
   /** Share of bare Envoy's requests per second that we promise; undefined where another figure counts. */
   readonly target?: number;
 }
 
-const SCENARIOS: readonly Scenario[] = [
+const SCENARIOS: readonly Measured[] = [
   { name: '300B-c1', clients: 1, bodyBytes: 300 },
   { name: '32KiB-c1', clients: 1, bodyBytes: 32 << 10 },
   { name: '1MiB-c1', clients: 1, bodyBytes: 1 << 20 },
@@ -40,20 +43,13 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
-const wanted = values.only?.split(',');
 
-await BenchRig.run(async (rig) => {
-  const scenarios = SCENARIOS.filter(({ name }) => wanted === undefined || wanted.includes(name));
-  const quick = scenarios.filter(({ isStreamed }) => isStreamed !== true);
-  const streamed = scenarios.filter(({ isStreamed }) => isStreamed === true);
-  if (quick.length > 0) await compare(rig, await rig.startNodes(), quick);
-  if (streamed.length > 0) await compare(rig, await rig.startNodes('20ms'), streamed);
-});
+await runScenarios(SCENARIOS, values.only, compare);
 
 async function compare(
   rig: BenchRig,
   nodes: readonly MockNode[],
-  scenarios: readonly Scenario[],
+  scenarios: readonly Measured[],
 ): Promise<void> {
   const ours = await rig.startWarmpath(nodes);
   const contenders = {
@@ -72,7 +68,7 @@ async function compare(
   await ours.stop();
 }
 
-function report(scenario: Scenario, bare: Sample[], ours: Sample[]): void {
+function report(scenario: Measured, bare: Sample[], ours: Sample[]): void {
   const shares = shareOfBare(bare, ours);
   const rps = (samples: Sample[]) => median(samples.map((s) => s.load.rps)).toFixed(0);
   const p = (samples: Sample[], at: 'p50' | 'p99') => median(samples.map((s) => s.load.ttfb[at]));

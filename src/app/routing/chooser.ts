@@ -73,8 +73,8 @@ export class Chooser {
     models: readonly ModelName[],
     situation: Situation,
   ): Choice {
-    const closesAt = this.#deps.closing?.refusesAt ?? Number.POSITIVE_INFINITY;
-    const leftMs = mayWaitMs === undefined ? undefined : Math.min(mayWaitMs, closesAt - situation.now);
+    const tillClosed = this.#deps.closing.refusesAt - situation.now;
+    const leftMs = mayWaitMs === undefined ? undefined : Math.min(mayWaitMs, tillClosed);
     let late: Choice | undefined;
     let resort: Choice | undefined;
     let refusal: RouterError | undefined;

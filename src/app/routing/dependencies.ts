@@ -54,8 +54,7 @@ export interface RouterDependencies {
   readonly lineTelemetry?: LineTelemetry | undefined;
   /** Undefined: no other control plane dispatches to these nodes. */
   readonly claims?: SlotClaims | undefined;
-  /** Undefined: the server is never told to stop. */
-  readonly closing?: ClosingTime | undefined;
+  readonly closing: ClosingTime;
   readonly watchers?: readonly RequestWatcher[];
   /** Keeps what decisions followed from, so that they can be made again; undefined: that is not kept. */
   readonly inputs?: DecisionInputs | undefined;

@@ -54,12 +54,12 @@ export class Router implements RequestRouter {
   place(request: RouteRequest, caller: Caller, heldBytes: number, asker: Placing): PlacedRequest {
     this.#sequence += 1;
     const id = `${this.#deps.replica}-${this.#sequence.toString(36)}`;
+    const { requestId } = asker;
     let stoodSince: number | undefined;
     const unplaced: Unplaced = (why) => {
       const waitedMs = stoodSince === undefined ? 0 : this.#deps.clock.now() - stoodSince;
-      this.#unplaced({ id, requestId: asker.requestId, request, caller, waitedMs }, why);
+      this.#unplaced({ id, requestId, request, caller, waitedMs }, why);
     };
-    const { requestId } = asker;
     const placing: Placing = {
       requestId,
       placed: (decision) => asker.placed(decision),
@@ -75,7 +75,7 @@ export class Router implements RequestRouter {
       const { closing } = this.#deps;
       if (
         !waits(choice, caller) ||
-        closing?.letsAllGo(choice.situation.now) === true ||
+        closing.letsAllGo(choice.situation.now) ||
         (choice.best.startsNow && (isEmpty || this.#room.mayPass(request, choice)))
       ) {
         const tokens = predictedTokens(choice.request, choice.situation.snapshot.byId.get(choice.best.id));

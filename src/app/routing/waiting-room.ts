@@ -10,7 +10,7 @@ import { Alarm } from './alarm.ts';
 import { Attention } from './attention.ts';
 import { type Choice, type Chooser, nobodyAhead } from './chooser.ts';
 import type { ClaimedInflight } from './claims.ts';
-import { ClosingTime } from './closing-time.ts';
+import type { ClosingTime } from './closing-time.ts';
 import type { RouterDependencies } from './dependencies.ts';
 import { type Dispatch, leasedModel } from './dispatcher.ts';
 import { certainlyLate, noSlotInTime, notLetIn, shuttingDown } from './line-refusals.ts';
@@ -71,7 +71,7 @@ export class WaitingRoom {
     this.#turns = new Turns(this.line, () => policy().ageingMs);
     this.#look = new Alarm(deps.clock, () => this.look());
     this.#soon = new Alarm(deps.clock, () => this.look());
-    this.#closing = deps.closing ?? new ClosingTime();
+    this.#closing = deps.closing;
     this.#close = new Alarm(deps.clock, () => this.#closed());
     this.#closing.onChange(() => this.#close.at(this.#closing.at));
     deps.ledger.onChange(() => this.#changed(0));

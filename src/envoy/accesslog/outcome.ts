@@ -2,7 +2,7 @@ import type { Outcome } from '../../app/types.ts';
 import { RequestMethod } from '../gen/envoy/config/core/v3/base.ts';
 import type { HTTPAccessLogEntry } from '../gen/envoy/data/accesslog/v3/accesslog.ts';
 import { unwrapNumber } from '../grpc/well-known.ts';
-import { HEADER, METADATA } from '../names.ts';
+import { HEADER, MAX_REQUEST_ID, METADATA } from '../names.ts';
 import { addressText, count, decisionId, durationMs, text } from './fields.ts';
 import { shortFlags } from './flags.ts';
 import { outcomeEnd } from './outcome-end.ts';
@@ -10,7 +10,6 @@ import { readUsage } from './usage.ts';
 
 const MAX_PATH = 256;
 const MAX_DETAILS = 256;
-const MAX_REQUEST_ID = 128;
 const METHODS = new Map<number, string>(Object.entries(RequestMethod).map(([name, value]) => [value, name]));
 
 /** An entry of the log of requests. */

@@ -1,9 +1,6 @@
 import type { HttpHeaders, ProcessingRequest } from '../gen/envoy/service/ext_proc/v3/external_processor.ts';
 import { structString } from '../grpc/well-known.ts';
-import { HEADER, METADATA } from '../names.ts';
-
-/** Envoy's own are shorter; another gateway may pass on what its clients wrote. */
-const MAX_REQUEST_ID = 128;
+import { HEADER, MAX_REQUEST_ID, METADATA } from '../names.ts';
 
 /** What the headers message says, as far as routing cares. */
 export interface RequestHead {

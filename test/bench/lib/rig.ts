@@ -139,6 +139,32 @@ export class BenchRig {
   }
 }
 
+export interface Scenario {
+  readonly name: string;
+  readonly clients: number;
+  readonly bodyBytes: number;
+  readonly isStreamed?: true;
+}
+
+/**
+ * Compares the scenarios named, all where none is (`A,B`). Those that are streamed have nodes of their own, which take 20 ms for each
+ * token.
+ */
+export function runScenarios<S extends Scenario>(
+  scenarios: readonly S[],
+  only: string | undefined,
+  compare: (rig: BenchRig, nodes: readonly MockNode[], scenarios: readonly S[]) => Promise<void>,
+): Promise<void> {
+  const wanted = only?.split(',');
+  const chosen = scenarios.filter(({ name }) => wanted === undefined || wanted.includes(name));
+  const quick = chosen.filter(({ isStreamed }) => isStreamed !== true);
+  const streamed = chosen.filter(({ isStreamed }) => isStreamed === true);
+  return BenchRig.run(async (rig) => {
+    if (quick.length > 0) await compare(rig, await rig.startNodes(), quick);
+    if (streamed.length > 0) await compare(rig, await rig.startNodes('20ms'), streamed);
+  });
+}
+
 /** As a configuration has them. The mock nodes answer any number of requests at once: nothing shall wait for a slot. */
 export function openNodes(nodes: readonly MockNode[]) {
   return nodes.map(({ host, port }, i) => ({

@@ -6,6 +6,7 @@ import { guardWatcher } from '../../../src/app/guard-watcher.ts';
 import { QueryGuard } from '../../../src/app/query-guard.ts';
 import { OutcomeLog } from '../../../src/app/record-outcome.ts';
 import type { RequestWatcher } from '../../../src/app/request-watcher.ts';
+import { ClosingTime } from '../../../src/app/routing/closing-time.ts';
 import { Router } from '../../../src/app/routing/router.ts';
 import type { RouteDecision } from '../../../src/app/types.ts';
 import { LeaseLedger } from '../../../src/fleet/ledger.ts';
@@ -67,6 +68,7 @@ class Followed {
     const parts = { fleet, ledger, decisions, telemetry: new RecordingTelemetry(), log: new MemoryLog() };
     const prompts = { cachedBytes: () => 0 };
     this.router = new Router({
+      closing: new ClosingTime(),
       ...parts,
       demand: { perSecond: () => 0 },
       prompts,

@@ -3,6 +3,7 @@ import { Fleet } from '../../../src/app/fleet.ts';
 import { NO_USAGE } from '../../../src/app/no-usage.ts';
 import { PromptNotes } from '../../../src/app/prompt-notes.ts';
 import { OutcomeLog } from '../../../src/app/record-outcome.ts';
+import { ClosingTime } from '../../../src/app/routing/closing-time.ts';
 import { Router, type RouterDependencies } from '../../../src/app/routing/router.ts';
 import type { AttemptReport, Outcome, PlacedRequest, RouteDecision, Usage } from '../../../src/app/types.ts';
 import { ModelDemand } from '../../../src/fleet/demand.ts';
@@ -66,6 +67,7 @@ export class Workbench {
       random: noChance,
       params: () => DEFAULT_ROUTING,
       replica,
+      closing: new ClosingTime(),
       ...routing,
     });
     this.recorder = new OutcomeLog({
